@@ -1,0 +1,1 @@
+"""Who receives, and by what right."""

@@ -1,0 +1,103 @@
+"""Opens the database, and its transactions.
+
+In: a URL. Out: an Engine whose write transactions begin IMMEDIATE on SQLite, with WAL and
+synchronous=FULL (a lost commit of ``sending`` would be a duplicate). Never: SQL of one table.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from newsletter.errors import Busy, ConfigError, StoreError
+
+BUSY_TIMEOUT_MS = 5_000
+
+
+def open_engine(url: str, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine:
+    """Return an Engine for *url*; nothing is created and no schema is checked.
+
+    Raise ConfigError when the URL names neither SQLite nor PostgreSQL.
+    """
+    if url.startswith("sqlite:"):
+        return _open_sqlite(url, busy_timeout_ms)
+    if url.startswith("postgresql+psycopg:"):
+        return create_engine(url, pool_pre_ping=True)
+    raise ConfigError(
+        "database.url must begin with sqlite:/// or postgresql+psycopg://", key="database.url"
+    )
+
+
+def _open_sqlite(url: str, busy_timeout_ms: int) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": busy_timeout_ms / 1000})
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: object) -> None:
+        # The driver's own implicit BEGIN is deferred, and a deferred transaction that reads and
+        # then writes is refused at once, whatever the busy timeout: we begin them ourselves.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        reads_only = connection.get_execution_options().get("read_only", False)
+        connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+@contextmanager
+def write(engine: Engine) -> Iterator[Connection]:
+    """One transaction that may write: commits at the end, rolls back on any exception.
+
+    Raise Busy when the database stays locked, StoreError for every other fault of the driver.
+    """
+    with _translated(), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def read(engine: Engine) -> Iterator[Connection]:
+    """One transaction that sees one state of the database and writes nothing."""
+    with _translated(), engine.connect().execution_options(read_only=True) as connection:
+        yield connection
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        raise _explain(error) from error
+    except DBAPIError as error:
+        raise StoreError(f"the database refused: {error.orig}") from error
+
+
+def _explain(error: OperationalError) -> StoreError:
+    cause = error.orig
+    if isinstance(cause, sqlite3.OperationalError):
+        code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+        if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+            return Busy("the database is locked", remedy="another command is writing; try again")
+        if code == sqlite3.SQLITE_FULL:
+            return StoreError("the disk is full", remedy="make room, then run it again")
+        if code == sqlite3.SQLITE_READONLY:
+            return StoreError("the database is read-only", remedy="check its rights")
+        if code == sqlite3.SQLITE_CANTOPEN:
+            return StoreError("the database cannot be opened", remedy="check the folder's rights")
+    return StoreError(f"the database does not answer: {cause}", remedy="try again")
+
+
+def sqlite_path(url: str) -> Path | None:
+    """The file of a SQLite URL, or None for another database."""
+    return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None

@@ -1,0 +1,136 @@
+"""Fixtures shared by every test: a database of each kind, settings, keys, an instant.
+
+`engine` runs each test on SQLite and on PostgreSQL; the suite starts its own PostgreSQL server in
+a temporary folder and stops it at the end.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine
+
+from newsletter import config
+from newsletter.store import database, schema
+
+MINIMAL_TOML = """\
+[publication]
+name = "La Lettre d'essai"
+list_id = "lettre.example.org"
+publisher = "Association d'essai"
+address = "1 rue de l'Essai, 00000 Essai"
+director = "Dominique Essai"
+contact = "contact@example.org"
+host = "Hébergeur d'essai"
+
+[sender]
+name = "La Lettre d'essai"
+address = "lettre@example.org"
+bounce_address = "retours@example.org"
+"""
+
+
+@pytest.fixture
+def now() -> datetime:
+    """A Thursday of the sample's calendar, 08:00 in Paris."""
+    return datetime(2026, 5, 7, 6, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> config.Settings:
+    """A publication's settings in an empty folder, with keys."""
+    path = tmp_path / "newsletter.toml"
+    path.write_text(MINIMAL_TOML, encoding="utf-8")
+    config.write_keys(tmp_path / "var" / "keys")
+    return config.load_settings(path, environ={})
+
+
+@pytest.fixture
+def keys() -> config.Keys:
+    return config.Keys(versions={1: b"\x01" * 32}, pepper=b"\x02" * 32)
+
+
+@pytest.fixture
+def sqlite_engine(tmp_path: Path):
+    engine = database.open_engine(f"sqlite:///{tmp_path / 'newsletter.db'}")
+    schema.metadata.create_all(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str):
+    """The URL of a fresh database made from the template with our tables."""
+    name = "t_" + os.urandom(6).hex()
+    admin = create_engine(postgres_server + "/postgres", isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE ours STRATEGY file_copy")
+    yield f"{postgres_server}/{name}"
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    admin.dispose()
+
+
+@pytest.fixture
+def postgres_engine(postgres_url: str):
+    engine = database.open_engine(postgres_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest):
+    """The same test on both databases."""
+    wanted = "sqlite_engine" if request.param == "sqlite" else "postgres_engine"
+    return request.getfixturevalue(wanted)
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """Start PostgreSQL on a free loopback port; yield its URL without a database."""
+    binaries = _postgres_binaries()
+    folder = Path(tempfile.mkdtemp(prefix="newsletter-pg-"))
+    # PostgreSQL refuses to run as root: become its own user there.
+    become = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    if become:
+        shutil.chown(folder, "postgres")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    data = str(folder / "data")
+    run = {"cwd": "/", "check": True, "stdout": subprocess.DEVNULL}
+    subprocess.run(
+        [*become, str(binaries / "initdb"), "-U", "newsletter", "-A", "trust", "-E", "UTF8",
+         "--locale=C.UTF-8", "--no-sync", "-D", data], **run,
+    )  # fmt: skip
+    options = f"-p {port} -k {folder} -h 127.0.0.1 -c fsync=off -c max_connections=200"
+    pg_ctl = [*become, str(binaries / "pg_ctl"), "-D", data]
+    subprocess.run([*pg_ctl, "-w", "-o", options, "-l", str(folder / "log"), "start"], **run)
+    url = f"postgresql+psycopg://newsletter@127.0.0.1:{port}"
+    try:
+        admin = create_engine(url + "/postgres", isolation_level="AUTOCOMMIT")
+        with admin.connect() as connection:
+            connection.exec_driver_sql("CREATE DATABASE ours")
+        admin.dispose()
+        template = database.open_engine(url + "/ours")
+        schema.metadata.create_all(template)
+        template.dispose()
+        yield url
+    finally:
+        subprocess.run([*pg_ctl, "-m", "immediate", "stop"], **run)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _postgres_binaries() -> Path:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found:
+        pytest.fail(f"PostgreSQL is missing for {getpass.getuser()}: apt-get install postgresql-15")
+    return found[-1].parent
