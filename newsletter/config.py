@@ -15,6 +15,7 @@ import stat
 import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -326,11 +327,16 @@ class Settings(_Section):
 
 def is_loopback(host: str) -> bool:
     """True for the names and addresses that never leave this machine."""
-    return host in {"localhost", "::1"} or host.startswith("127.")
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name: 127.evil.example is somewhere else
+        return False
 
 
 def find_file(start: Path) -> Path:
-    """Return the nearest ``newsletter.toml`` in *start* or above. Raise ConfigError when none is."""
+    """Return the nearest ``newsletter.toml`` in *start* or above; raise ConfigError without."""
     for folder in (start, *start.parents):
         if (folder / FILE_NAME).is_file():
             return folder / FILE_NAME
