@@ -1,0 +1,80 @@
+"""The application: every command under one name, every failure as one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from newsletter.cli.output import Exit, exit_code, show_error, whisper
+from newsletter.errors import ConfigError, NewsletterError
+
+# Typer carries its own copy of click: its usage errors descend from this class.
+ClickException = typer.BadParameter.__mro__[2]
+
+app = typer.Typer(
+    name="newsletter",
+    no_args_is_help=True,
+    rich_markup_mode=None,  # rich's help costs 100 ms of the quarter of a second
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "Write an issue in Markdown, have it approved, and let it leave on its day, once for each "
+        "reader.\n\nStart with: newsletter demo, or: newsletter init my-letter"
+    ),
+)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code; no traceback reaches a user (70: a bug)."""
+    _register()
+    as_json = "--json" in arguments
+    try:
+        result = app(args=list(arguments), standalone_mode=False)
+    except NewsletterError as error:
+        show_error(error, as_json=as_json)
+        return exit_code(error)
+    except typer.Exit as stop:
+        return stop.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        whisper("newsletter: interrupted")
+        return 130
+    except BrokenPipeError:  # `newsletter … | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.DONE
+    except ClickException as error:
+        return _show_usage_error(error, as_json=as_json)
+    except Exception as error:  # noqa: BLE001 - the last door: a bug is said in one line, then logged
+        return _show_bug(error, as_json=as_json)
+    return result if isinstance(result, int) else Exit.DONE
+
+
+def _register() -> None:
+    """Import the modules that hold the commands: they add themselves to the application."""
+    from newsletter.cli import issues, sending, setup, subscribers, watching  # noqa: F401
+
+
+def _show_usage_error(error: Exception, *, as_json: bool) -> int:
+    message = getattr(error, "format_message", lambda: str(error))()
+    if not message:  # no arguments: typer has shown the help
+        return Exit.USAGE
+    context = getattr(error, "ctx", None)
+    remedy = f"{context.command_path} --help" if context else "newsletter --help"
+    show_error(ConfigError(message, remedy=remedy), as_json=as_json)
+    return Exit.USAGE
+
+
+def _show_bug(error: Exception, *, as_json: bool) -> int:
+    bug = NewsletterError(
+        f"this is a bug: {type(error).__name__}: {error}",
+        remedy="please report it; NEWSLETTER_DEBUG=1 shows where it happened",
+    )
+    bug.code = "bug"
+    show_error(bug, as_json=as_json)
+    if os.environ.get("NEWSLETTER_DEBUG"):
+        import traceback
+
+        traceback.print_exception(error, file=sys.stderr)
+    return Exit.BUG

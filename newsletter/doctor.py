@@ -1,0 +1,205 @@
+"""Looks over an installation: what would keep Thursday's issue from leaving, and how to mend it.
+
+In: settings, a clock's instant, a way to look up DNS text records. Out: one diagnosis for each
+part. Never: a message sent, a row written.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from sqlalchemy import select
+
+from newsletter.config import PLACEHOLDER, Settings, load_keys
+from newsletter.errors import ConfigError, NewsletterError, RelayError
+from newsletter.store import database, opening, schema
+
+# DNS text records of a name; an empty tuple when there are none; raises OSError without an answer.
+LookUp = Callable[[str], tuple[str, ...]]
+
+HEARTBEAT_LIMIT = timedelta(seconds=120)
+CLOCK_FLOOR = datetime(2026, 1, 1, tzinfo=UTC)
+LEGAL_NOTICE = ("publisher", "address", "director", "contact", "host")
+
+
+class Health(StrEnum):
+    """How a part is doing."""
+
+    GOOD = "good"
+    WARNING = "warning"  # works here and now; read it before writing to real people
+    BAD = "bad"  # the issue would not leave, or not as it should
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """One part of the installation: how it does, what was seen, what to do."""
+
+    part: str
+    health: Health
+    seen: str
+    remedy: str = ""
+
+
+def diagnose(settings: Settings, *, now: datetime, look_up: LookUp) -> tuple[Diagnosis, ...]:
+    """Look at every part; one that fails never hides the others."""
+    return (
+        Diagnosis(
+            part="configuration", health=Health.GOOD, seen=str(settings.root / "newsletter.toml")
+        ),
+        _look_at_keys(settings),
+        *_look_at_database(settings, now),
+        _look_at_clock(now),
+        _look_at_time_zones(settings),
+        _look_at_legal_notice(settings),
+        _look_at_relay(settings),
+        *_look_at_domain(settings, look_up),
+    )
+
+
+def _look_at_keys(settings: Settings) -> Diagnosis:
+    try:
+        keys = load_keys(settings)
+    except ConfigError as error:
+        return Diagnosis(
+            part="keys", health=Health.BAD, seen=error.message, remedy=error.remedy or ""
+        )
+    return Diagnosis(
+        part="keys",
+        health=Health.GOOD,
+        seen=f"version {keys.current} signs",
+        remedy="keep a copy of var/keys elsewhere: without it no link already sent works",
+    )
+
+
+def _look_at_database(settings: Settings, now: datetime) -> Iterator[Diagnosis]:
+    try:
+        engine = opening.open_store(settings)
+        with database.read(engine) as connection:
+            rows = connection.execute(select(schema.instance)).all()
+        engine.dispose()
+    except NewsletterError as error:
+        yield Diagnosis(
+            part="database", health=Health.BAD, seen=str(error), remedy=error.remedy or ""
+        )
+        return
+    kind = settings.database_url.partition(":")[0]
+    version = f"SQLite {sqlite3.sqlite_version}" if kind == "sqlite" else kind
+    yield Diagnosis(part="database", health=Health.GOOD, seen=version)
+    yield _look_at_heartbeat(rows[0].heartbeat_at if rows else None, now)
+
+
+def _look_at_heartbeat(beat_at: datetime | None, now: datetime) -> Diagnosis:
+    remedy = "start it: python scheduler.py (see docs/operations.md for systemd)"
+    if beat_at is None:
+        return Diagnosis(
+            part="scheduler", health=Health.WARNING, seen="has never run here", remedy=remedy
+        )
+    age = now - beat_at
+    if age > HEARTBEAT_LIMIT:
+        seen = f"last seen {int(age.total_seconds())} s ago"
+        return Diagnosis(part="scheduler", health=Health.BAD, seen=seen, remedy=remedy)
+    return Diagnosis(part="scheduler", health=Health.GOOD, seen="alive")
+
+
+def _look_at_clock(now: datetime) -> Diagnosis:
+    if now < CLOCK_FLOOR:
+        return Diagnosis(
+            part="clock", health=Health.BAD, seen=f"{now:%Y-%m-%d}", remedy="set it (NTP)"
+        )
+    return Diagnosis(part="clock", health=Health.GOOD, seen=f"{now:%Y-%m-%d %H:%M} UTC")
+
+
+def _look_at_time_zones(settings: Settings) -> Diagnosis:
+    version = importlib.metadata.version("tzdata")
+    return Diagnosis(
+        part="time zones",
+        health=Health.GOOD,
+        seen=f"tzdata {version}, {settings.publication.timezone}",
+    )
+
+
+def _look_at_legal_notice(settings: Settings) -> Diagnosis:
+    publication = settings.publication
+    missing = [
+        name
+        for name in LEGAL_NOTICE
+        if not getattr(publication, name) or PLACEHOLDER in getattr(publication, name)
+    ]
+    if not missing:
+        return Diagnosis(part="legal notice", health=Health.GOOD, seen=publication.publisher)
+    return Diagnosis(
+        part="legal notice",
+        health=Health.WARNING if settings.relay.is_loopback else Health.BAD,
+        seen="missing: " + ", ".join(missing),
+        remedy="fill in [publication] of newsletter.toml (P13)",
+    )
+
+
+def _look_at_relay(settings: Settings) -> Diagnosis:
+    relay = settings.relay
+    if relay.is_embedded:
+        return Diagnosis(
+            part="relay",
+            health=Health.WARNING,
+            seen="embedded: messages stay on this machine, in var/mailbox",
+            remedy="set relay.url before writing to real people",
+        )
+    from newsletter.delivery.smtp import probe_relay
+
+    try:
+        seen = probe_relay(relay)
+    except RelayError as error:
+        return Diagnosis(
+            part="relay", health=Health.BAD, seen=error.message, remedy=error.remedy or ""
+        )
+    return Diagnosis(part="relay", health=Health.GOOD, seen=seen)
+
+
+def _look_at_domain(settings: Settings, look_up: LookUp) -> Iterator[Diagnosis]:
+    """SPF, DKIM and DMARC of the sender's domain (D1, D4); nothing is looked up for loopback."""
+    if settings.relay.is_loopback:
+        return
+    domain = settings.sender.address.rpartition("@")[2]
+    bounce = settings.sender.bounce_address.rpartition("@")[2] or domain
+    yield _look_for(look_up, "SPF", bounce, "v=spf1")
+    yield _look_for(look_up, "DMARC", f"_dmarc.{domain}", "v=DMARC1")
+    dkim = settings.relay.dkim
+    if dkim.selector:
+        name = f"{dkim.selector}._domainkey.{dkim.domain or domain}"
+        yield _look_for(look_up, "DKIM", name, "p=")
+
+
+def _look_for(look_up: LookUp, part: str, name: str, wanted: str) -> Diagnosis:
+    try:
+        records = look_up(name)
+    except OSError as error:
+        return Diagnosis(
+            part=part,
+            health=Health.WARNING,
+            seen=f"{name}: no answer ({error})",
+            remedy="try again",
+        )
+    found = [record for record in records if wanted in record]
+    if len(found) == 1:
+        return Diagnosis(part=part, health=Health.GOOD, seen=f"{name}: {found[0][:60]}")
+    seen = f"{name}: {len(found)} records with {wanted}, one is needed"
+    return Diagnosis(part=part, health=Health.BAD, seen=seen, remedy="see docs/operations.md")
+
+
+def look_up_text(name: str) -> tuple[str, ...]:
+    """Return the TXT records of *name* from the system's resolver; OSError without an answer."""
+    import dns.exception
+    import dns.resolver
+
+    try:
+        answer = dns.resolver.resolve(name, "TXT", lifetime=5)
+    except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+        return ()
+    except dns.exception.DNSException as error:
+        raise OSError(str(error)) from error
+    return tuple(b"".join(record.strings).decode("utf-8", "replace") for record in answer)

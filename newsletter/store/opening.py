@@ -1,0 +1,58 @@
+"""Opens a publication's database, brought to the newest schema.
+
+In: the settings. Out: an Engine on tables that this version understands. Never: a downgrade; a
+database written by a newer version is refused untouched.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, Engine, inspect, text
+
+from newsletter.config import Settings
+from newsletter.errors import StoreError
+from newsletter.store import database
+from newsletter.store.migrations import HEAD
+
+
+def open_store(settings: Settings) -> Engine:
+    """Return the publication's Engine; create or upgrade the tables when they are not current."""
+    url = settings.database_url
+    if path := database.sqlite_path(url):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"the folder cannot be made: {error.strerror}", path=str(path.parent)
+            ) from None
+    engine = database.open_engine(url)
+    with database.read(engine) as connection:
+        current = _read_version(connection)
+    if current != HEAD:
+        upgrade(engine)
+    return engine
+
+
+def upgrade(engine: Engine) -> None:
+    """Run the missing steps in one transaction. Raise StoreError for a newer database."""
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", "newsletter:store/migrations")
+    with database.write(engine) as connection:
+        config.attributes["connection"] = connection
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise StoreError(
+                f"this database was written by another version: {error}",
+                remedy="install the version that wrote it, or a newer one",
+            ) from None
+
+
+def _read_version(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    version: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return version
