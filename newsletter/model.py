@@ -324,7 +324,8 @@ class Subscriber:
     frequency: Frequency = Frequency.WEEKLY
     depth: int | None = None
     objectives: tuple[str, ...] = ()
-    paused_until: date | None = None
+    paused_from: date | None = None  # None: the pause has begun
+    paused_until: date | None = None  # its last day; None: no pause, or no end to it
     basis: str = ""
     evidence: str = ""
     source: str = ""

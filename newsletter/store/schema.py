@@ -24,6 +24,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     SmallInteger,
     String,
     Table,
@@ -118,7 +119,8 @@ subscriber = Table(
     Column("frequency", String(8), nullable=False, server_default="weekly"),
     Column("depth", SmallInteger),  # minutes: 2, 4, 12
     Column("objectives", Text, nullable=False, server_default=""),  # ",slug,slug,"
-    Column("paused_until", Date),
+    Column("paused_from", Date),  # NULL: the pause has begun
+    Column("paused_until", Date),  # the last day of the pause
     Column("basis", Text, nullable=False, server_default=""),
     Column("evidence", Text, nullable=False, server_default=""),
     Column("source", Text, nullable=False, server_default=""),
@@ -340,8 +342,9 @@ delivery = Table(
     Column("left_at", Instant),  # resolve --leave
     _one_of("state", DeliveryState),
     # This order, so that leaving in mid-run seeks instead of scanning (RECIPES 9).
-    UniqueConstraint("subscriber_id", "run_id", name="uq_delivery"),
+    PrimaryKeyConstraint("subscriber_id", "run_id", name="pk_delivery"),
     Index("ix_delivery_run_state", "run_id", "state", "subscriber_id"),
+    sqlite_with_rowid=False,  # one tree less to write at each transition
 )
 
 # Append-only facts, with the raw text: replies, bounces, complaints, departures.
