@@ -1,6 +1,6 @@
 """Looks over an installation: what would keep Thursday's issue from leaving, and how to mend it.
 
-In: settings, a clock's instant, a way to look up DNS text records. Out: one diagnosis for each
+In: settings, an instant, a way to look up DNS text records and one to greet the relay. Out: one diagnosis for each
 part. Never: a message sent, a row written.
 """
 
@@ -21,6 +21,8 @@ from newsletter.store import database, opening, schema
 
 # DNS text records of a name; an empty tuple when there are none; raises OSError without an answer.
 LookUp = Callable[[str], tuple[str, ...]]
+# Greets the relay and says what it offers; raises RelayError.
+Probe = Callable[[Settings], str]
 
 HEARTBEAT_LIMIT = timedelta(seconds=120)
 CLOCK_FLOOR = datetime(2026, 1, 1, tzinfo=UTC)
@@ -45,7 +47,9 @@ class Diagnosis:
     remedy: str = ""
 
 
-def diagnose(settings: Settings, *, now: datetime, look_up: LookUp) -> tuple[Diagnosis, ...]:
+def diagnose(
+    settings: Settings, *, now: datetime, look_up: LookUp, probe: Probe
+) -> tuple[Diagnosis, ...]:
     """Look at every part; one that fails never hides the others."""
     return (
         Diagnosis(
@@ -56,7 +60,7 @@ def diagnose(settings: Settings, *, now: datetime, look_up: LookUp) -> tuple[Dia
         _look_at_clock(now),
         _look_at_time_zones(settings),
         _look_at_legal_notice(settings),
-        _look_at_relay(settings),
+        _look_at_relay(settings, probe),
         *_look_at_domain(settings, look_up),
     )
 
@@ -140,19 +144,16 @@ def _look_at_legal_notice(settings: Settings) -> Diagnosis:
     )
 
 
-def _look_at_relay(settings: Settings) -> Diagnosis:
-    relay = settings.relay
-    if relay.is_embedded:
+def _look_at_relay(settings: Settings, probe: Probe) -> Diagnosis:
+    if settings.relay.is_embedded:
         return Diagnosis(
             part="relay",
             health=Health.WARNING,
             seen="embedded: messages stay on this machine, in var/mailbox",
             remedy="set relay.url before writing to real people",
         )
-    from newsletter.delivery.smtp import probe_relay
-
     try:
-        seen = probe_relay(relay)
+        seen = probe(settings)
     except RelayError as error:
         return Diagnosis(
             part="relay", health=Health.BAD, seen=error.message, remedy=error.remedy or ""

@@ -1,0 +1,184 @@
+import stat
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from newsletter import config
+from newsletter.errors import ConfigError
+from tests.conftest import MINIMAL_TOML
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_toml(extra="", base=MINIMAL_TOML):
+        path = tmp_path / "newsletter.toml"
+        path.write_text(base + extra, encoding="utf-8")
+        return path
+
+    return write_toml
+
+
+def refusal(path, environ=None):
+    with pytest.raises(ConfigError) as refused:
+        config.load_settings(path, environ=environ or {})
+    return refused.value
+
+
+def line_of(path, text):
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return next(number for number, line in enumerate(lines, start=1) if text in line)
+
+
+def test_an_unknown_setting_is_named_with_its_line_and_the_nearest_known_one(write):
+    path = write("[relay]\nconections = 4\n")
+    error = refusal(path)
+    assert (error.key, error.line) == ("relay.conections", line_of(path, "conections"))
+    assert "connections" in error.remedy
+
+
+def test_an_unknown_section_suggests_the_nearest_known_one(write):
+    error = refusal(write("[relai]\nurl = 'embedded:'\n"))
+    assert error.remedy == "did you mean relay?"
+
+
+def test_a_wrong_value_is_named_with_its_line(write):
+    path = write("[schedule]\nday = 'jeudi'\n")
+    error = refusal(path)
+    assert (error.key, error.line) == ("schedule.day", line_of(path, "jeudi"))
+
+
+def test_broken_toml_is_one_line_with_its_place(write):
+    path = write("[relay\n")
+    error = refusal(path)
+    assert (error.path, error.line) == (str(path), line_of(path, "[relay"))
+
+
+def test_a_file_that_is_not_utf8_is_said_to_be_so(tmp_path):
+    path = tmp_path / "newsletter.toml"
+    path.write_bytes(b"# a\n# b\n# \xe9\n")
+    error = refusal(path)
+    assert error.line == 3
+    assert "UTF-8" in str(error)
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="newsletter init"):
+        config.load_settings(environ={})
+
+
+def test_the_file_is_found_from_a_folder_below(write, tmp_path, monkeypatch):
+    write()
+    below = tmp_path / "issues" / "2026-05-07"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    assert config.load_settings(environ={}).root == tmp_path.resolve()
+
+
+def test_the_environment_wins(write):
+    environ = {"NEWSLETTER_RELAY__URL": "smtp://relay.example:587", "NEWSLETTER_CRASH_AT": "x:1"}
+    assert config.load_settings(write(), environ=environ).relay.host == "relay.example"
+
+
+def test_a_wrong_variable_is_named_as_a_variable(write):
+    error = refusal(write(), environ={"NEWSLETTER_RELAY__CONNECTIONS": "many"})
+    assert error.path == "NEWSLETTER_RELAY__CONNECTIONS"
+
+
+def test_a_public_address_must_be_https(write):
+    base = MINIMAL_TOML.replace(
+        "[publication]\n", '[publication]\nbase_url = "http://lettre.example.org"\n'
+    )
+    assert "https" in str(refusal(write(base=base)))
+
+
+def test_a_password_in_the_relay_url_is_refused(write):
+    error = refusal(write("[relay]\nurl = 'smtp://me:secret@relay.example'\n"))
+    assert "secret" not in error.message
+    assert "NEWSLETTER_RELAY__PASSWORD" in str(error)
+
+
+@pytest.mark.parametrize("control", ["\\r\\n", "\\u0000", "\\u2028", "\\u0085"])
+def test_a_control_character_in_a_header_bound_setting_is_refused(write, control):
+    base = MINIMAL_TOML.replace(
+        "La Lettre d'essai\"\naddress", f'La Lettre{control}Bcc: x@example.org"\naddress'
+    )
+    assert "control" in str(refusal(write(base=base)))
+
+
+@pytest.mark.parametrize(
+    ("url", "required"),
+    [
+        ("embedded:", False),
+        ("smtp://127.0.0.1:25", False),
+        ("smtp://localhost", False),
+        ("smtp://127.evil.example", True),
+        ("smtps://relay.example", True),
+    ],
+)
+def test_tls_is_required_everywhere_but_on_loopback(write, url, required):
+    assert config.load_settings(
+        write(f"[relay]\nurl = '{url}'\n"), environ={}
+    ).relay.tls_required is (required)
+
+
+def test_replies_go_to_the_sender_unless_said_otherwise(settings):
+    assert settings.sender.reply_to == settings.sender.address
+
+
+def test_a_relative_database_stands_in_the_publications_folder(settings):
+    assert settings.database_url == f"sqlite:///{settings.root}/subscribers/newsletter.db"
+
+
+def test_written_keys_are_private_and_can_be_read_back(settings):
+    path = settings.var_dir / "keys"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert config.load_keys(settings, environ={}).current == 1
+
+
+def test_keys_are_never_overwritten(settings):
+    with pytest.raises(FileExistsError):
+        config.write_keys(settings.var_dir / "keys")
+
+
+def test_keys_that_others_can_read_are_refused(settings):
+    path = settings.var_dir / "keys"
+    path.chmod(0o644)
+    with pytest.raises(ConfigError, match="chmod 600"):
+        config.load_keys(settings, environ={})
+
+
+def test_missing_keys_say_how_to_get_them_back(settings):
+    (settings.var_dir / "keys").unlink()
+    with pytest.raises(ConfigError, match="copy"):
+        config.load_keys(settings, environ={})
+
+
+def test_keys_come_from_the_environment_too(settings):
+    environ = {"NEWSLETTER_KEYS": f"1:{'0a' * 32},2:{'0b' * 32},pepper:{'0c' * 32}"}
+    keys = config.load_keys(settings, environ=environ)
+    assert keys.current == 2
+    assert keys.versions[1] == b"\x0a" * 32
+
+
+def test_keys_never_show_in_a_log(settings):
+    keys = config.load_keys(settings, environ={})
+    assert keys.versions[1].hex() not in f"{keys!r}{keys}"
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=200))
+def test_any_file_gives_settings_or_one_clear_error(tmp_path_factory, text):
+    path = tmp_path_factory.mktemp("any") / "newsletter.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError):
+        config.load_settings(path, environ={})
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [("127.0.0.1", True), ("::1", True), ("localhost", True), ("127.evil.example", False),
+     ("10.0.0.1", False), ("", False)],
+)  # fmt: skip
+def test_loopback_is_an_address_of_this_machine(host, loopback):
+    assert config.is_loopback(host) is loopback

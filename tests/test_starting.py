@@ -1,0 +1,29 @@
+import pytest
+
+from newsletter.config import load_keys, load_settings
+from newsletter.errors import ConfigError
+from newsletter.starting import init_publication
+
+
+def test_a_new_publication_loads_unedited(tmp_path):
+    folder = tmp_path / "lettre"
+    written = init_publication(folder)
+    settings = load_settings(folder, environ={})
+    assert settings.relay.is_embedded
+    assert load_keys(settings, environ={}).current == 1
+    assert {"newsletter.toml", "scheduler.py"} <= {str(path) for path in written}
+
+
+def test_a_second_init_touches_nothing(tmp_path):
+    init_publication(tmp_path / "lettre")
+    toml = tmp_path / "lettre" / "newsletter.toml"
+    toml.write_text("# mine\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="already"):
+        init_publication(tmp_path / "lettre")
+    assert toml.read_text(encoding="utf-8") == "# mine\n"
+
+
+def test_a_folder_that_is_a_file_is_one_clear_error(tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(ConfigError):
+        init_publication(tmp_path / "file")
