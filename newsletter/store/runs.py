@@ -1,0 +1,192 @@
+"""Run rows, this database's identity, the heartbeat and the chores of the tick.
+
+In: a connection inside a transaction of the caller, values of the model, `now`. Out: runs; True
+when a guarded write took effect. Never: a decision (``schedule``), a delivery (``ledger``), nor a
+write to a started run that a dispatcher's fence should guard (S4).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, select, text, update
+
+from newsletter.model import Digest, IssueId, Run, RunId, RunState
+from newsletter.store import schema
+from newsletter.store.database import dialect_insert
+
+_run = schema.run
+_instance = schema.instance
+_chore = schema.chore
+# What has not begun may still be held, missed, skipped, or judged anew.
+_NOT_BEGUN = (RunState.DUE, RunState.HELD, RunState.MISSED, RunState.SKIPPED)
+
+
+# --- runs ----------------------------------------------------------------------------------------
+
+
+def ensure_run(
+    connection: Connection,
+    issue_id: IssueId,
+    *,
+    slot_at: datetime,
+    now: datetime,
+    kind: str = "issue",
+) -> Run:
+    """Return the run of (issue, kind), made ``due`` when there was none (S3).
+
+    Of two processes that come at once, one inserts and both read the same row.
+    """
+    connection.execute(
+        dialect_insert(connection, _run)
+        .values(issue_id=issue_id, kind=kind, slot_at=slot_at, state=RunState.DUE, created_at=now)
+        .on_conflict_do_nothing()
+    )
+    found = read_run(connection, issue_id, kind=kind)
+    assert found is not None  # inserted above, and no run is ever deleted
+    return found
+
+
+def read_run(connection: Connection, issue_id: str, *, kind: str = "issue") -> Run | None:
+    row = connection.execute(
+        select(_run).where(_run.c.issue_id == issue_id, _run.c.kind == kind)
+    ).first()
+    return _to_run(row) if row else None
+
+
+def read_run_by_id(connection: Connection, run_id: RunId) -> Run | None:
+    row = connection.execute(select(_run).where(_run.c.id == run_id)).first()
+    return _to_run(row) if row else None
+
+
+def unfinished_runs(connection: Connection) -> tuple[Run, ...]:
+    """Return the runs that began and are not done, oldest first."""
+    rows = connection.execute(
+        select(_run)
+        .where(_run.c.started_at.is_not(None), _run.c.state == RunState.DISPATCHING)
+        .order_by(_run.c.started_at, _run.c.id)
+    )
+    return tuple(_to_run(row) for row in rows)
+
+
+def runs_since(connection: Connection, start: datetime) -> tuple[Run, ...]:
+    """Return the runs whose slot is not before *start*, in order."""
+    rows = connection.execute(
+        select(_run).where(_run.c.slot_at >= start).order_by(_run.c.slot_at, _run.c.id)
+    )
+    return tuple(_to_run(row) for row in rows)
+
+
+def settle(
+    connection: Connection, run_id: RunId, state: RunState, reason: str, *, now: datetime
+) -> bool:
+    """Give a run that has not begun another state and reason; False when it has begun.
+
+    ``missed`` and ``skipped`` end it, until a person starts it.
+    """
+    ended = state in {RunState.MISSED, RunState.SKIPPED}
+    result = connection.execute(
+        update(_run)
+        .where(_run.c.id == run_id, _run.c.started_at.is_(None), _run.c.state.in_(_NOT_BEGUN))
+        .values(state=state, reason=reason, finished_at=now if ended else None)
+    )
+    return result.rowcount == 1
+
+
+def set_stopped(connection: Connection, run_id: RunId, *, stopped: bool) -> bool:
+    """Pause a begun run, or let it go on; False when it is not dispatching."""
+    result = connection.execute(
+        update(_run)
+        .where(_run.c.id == run_id, _run.c.state == RunState.DISPATCHING)
+        .values(stopped=stopped)
+    )
+    return result.rowcount == 1
+
+
+def _to_run(row: Row[Any]) -> Run:
+    values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's documented name
+    del values["created_at"]
+    values["state"] = RunState(values["state"])
+    values["digest"] = Digest(values["digest"]) if values["digest"] else None
+    return Run(**values)
+
+
+# --- this database itself ------------------------------------------------------------------------
+
+
+def lock_instance(connection: Connection) -> None:
+    """Let one process at a time look at the identity and change it."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("LOCK TABLE instance IN SHARE ROW EXCLUSIVE MODE"))
+    # SQLite: the write transaction began IMMEDIATE and excludes every other writer already.
+
+
+def read_instance(connection: Connection) -> str | None:
+    """Return this database's id, None in a database that nothing has run on yet."""
+    return connection.scalar(select(_instance.c.id))
+
+
+def write_instance(connection: Connection, instance_id: str, now: datetime) -> None:
+    """Make *instance_id* the only identity of this database."""
+    old = connection.execute(select(_instance.c.created_at, _instance.c.heartbeat_at)).first()
+    connection.execute(delete(_instance))
+    connection.execute(
+        insert(_instance).values(
+            id=instance_id,
+            created_at=old.created_at if old else now,
+            heartbeat_at=old.heartbeat_at if old else None,
+        )
+    )
+
+
+def born_at(connection: Connection) -> datetime | None:
+    """Return when this database first ran: slots before it concern nobody."""
+    return connection.scalar(select(_instance.c.created_at))
+
+
+def beat(connection: Connection, now: datetime) -> None:
+    """Write that a tick was here (S6)."""
+    connection.execute(update(_instance).values(heartbeat_at=now))
+
+
+def read_heartbeat(connection: Connection) -> datetime | None:
+    return connection.scalar(select(_instance.c.heartbeat_at))
+
+
+# --- chores --------------------------------------------------------------------------------------
+
+
+def claim_chore(
+    connection: Connection, name: str, *, unless_since: datetime, now: datetime
+) -> bool:
+    """Mark a chore done now unless it was done after *unless_since*; True for the one who does it.
+
+    Marked before it is done: a chore that kills the process does not kill every tick after it.
+    """
+    claimed = connection.execute(
+        dialect_insert(connection, _chore)
+        .values(name=name, done_at=now)
+        .on_conflict_do_update(
+            index_elements=[_chore.c.name],
+            set_={"done_at": now},
+            where=_chore.c.done_at <= unless_since,
+        )
+        .returning(_chore.c.name)
+    )
+    return claimed.first() is not None
+
+
+def claim_once(connection: Connection, name: str, now: datetime) -> bool:
+    """True for the first who claims this name, ever."""
+    claimed = connection.execute(
+        dialect_insert(connection, _chore)
+        .values(name=name, done_at=now)
+        .on_conflict_do_nothing()
+        .returning(_chore.c.name)
+    )
+    return claimed.first() is not None
+
+
+def chore_done_at(connection: Connection, name: str) -> datetime | None:
+    return connection.scalar(select(_chore.c.done_at).where(_chore.c.name == name))
