@@ -42,7 +42,7 @@ def person(number: int, now, **fields) -> dict:
 
 @hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(people=st.lists(PEOPLE, max_size=12), segment=SEGMENTS, frequency=st.sampled_from(Frequency))
-def test_sql_selects_exactly_those_who_match(engine, settings, now, people, segment, frequency):
+def test_sql_selects_exactly_those_who_match(engine, settings, now, *, people, segment, frequency):
     settings = settings.model_copy(update={"segments": {"s": segment} if segment else {}})
     header = f"{frequency}, s" if segment else frequency
     place = Place("issue.md", 1)
