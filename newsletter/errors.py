@@ -8,6 +8,7 @@ NewsletterError                  root: carries code, path, line, remedy
 ├── NotApproved(issue)           nobody signed this digest                               → exit 1
 ├── ChecksFailed(findings)       the issue has errors                                    → exit 1
 ├── Held(reason)                 the run is held back and says why                       → exit 1
+├── HeaderError(header)          a value that may not stand in a header, an address      → exit 1
 ├── TokenError                   a link that is not ours, or no longer                   → exit 1
 ├── RowError                     one row of an import                                    → exit 1
 ├── StoreError                   the database                                            → exit 3
@@ -15,7 +16,8 @@ NewsletterError                  root: carries code, path, line, remedy
 │   ├── NotFound                 no such issue, run, subscriber                          → exit 2
 │   └── Busy                     locked for longer than the busy timeout                 → exit 3
 └── RelayError(host)             the relay, before any reader is concerned               → exit 3
-    ├── ConnectFailed   ├── TimedOut   ├── TlsFailed   └── AuthFailed
+    ├── ConnectFailed   ├── TimedOut   ├── TlsFailed   ├── AuthFailed
+    └── Unanswered               the message may have been taken: never again by itself
 
 A relay's *no* is a value (``delivery.smtp_protocol.Reply``), never an exception.
 Facts are attributes; exit codes live in ``cli``, HTTP statuses in ``web``.
@@ -144,6 +146,16 @@ class Held(NewsletterError):
         self.reason = reason
 
 
+class HeaderError(NewsletterError):
+    """A value may not stand in a header of a message; ``header`` names the header."""
+
+    code = "header"
+
+    def __init__(self, message: str, *, header: str, remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.header = header
+
+
 class TokenError(NewsletterError):
     """A link carries a token that is not ours or no longer valid."""
 
@@ -212,3 +224,9 @@ class AuthFailed(RelayError):
     """The relay refused our account."""
 
     code = "relay_auth"
+
+
+class Unanswered(RelayError):
+    """The end of a message may have left and no answer came: it may have been taken."""
+
+    code = "relay_unanswered"

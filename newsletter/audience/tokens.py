@@ -59,30 +59,43 @@ class TokenFacts:
 
 def sign(keys: Keys, purpose: Purpose, subscriber_id: int, run_id: int) -> str:
     """Return the token of one reader of one run."""
-    return minter(keys, purpose, run_id)(subscriber_id)
+    return minter(keys, purpose, run_id)(spell(subscriber_id)).decode("ascii")
+
+
+def spell(subscriber_id: int) -> bytes:
+    """Return the 13 symbols that stand for a subscriber in every token."""
+    if not 0 <= subscriber_id <= _MAX_ID:
+        raise ValueError(f"no token can carry subscriber {subscriber_id}")
+    # _spell(subscriber_id, 13), unrolled: every message pays for it.
+    return (
+        _ALPHABET[subscriber_id >> 60]
+        + _PAIRS[subscriber_id >> 50 & 1023]
+        + _PAIRS[subscriber_id >> 40 & 1023]
+        + _PAIRS[subscriber_id >> 30 & 1023]
+        + _PAIRS[subscriber_id >> 20 & 1023]
+        + _PAIRS[subscriber_id >> 10 & 1023]
+        + _PAIRS[subscriber_id & 1023]
+    ).encode("ascii")
 
 
 def minter(
     keys: Keys, purpose: Purpose, run_id: int, *, version: int | None = None
-) -> Callable[[int], str]:
-    """Return the function that signs for every subscriber of one run; it costs 2 µs a token.
+) -> Callable[[bytes], bytes]:
+    """Return the function that signs for each spelled subscriber of one run, in 2 µs.
 
     *version* is for opening old tokens; new ones carry the current version.
     """
     number = keys.current if version is None else version
     if not 0 <= number < 32**_VERSION_LENGTH or not 0 <= run_id <= _MAX_ID:
         raise ValueError(f"no token can carry version {number} and run {run_id}")
-    head, run = _spell(number, _VERSION_LENGTH), _spell_shortest(run_id)
+    head = _spell(number, _VERSION_LENGTH).encode("ascii")
+    run = _spell_shortest(run_id).encode("ascii")
     start = hmac.new(keys.versions[number], f"{purpose}:{number}:{run_id}:".encode(), "sha256")
 
-    def mint(subscriber_id: int) -> str:
-        if not 0 <= subscriber_id <= _MAX_ID:
-            raise ValueError(f"no token can carry subscriber {subscriber_id}")
-        reader = _spell_subscriber(subscriber_id)
+    def mint(subscriber: bytes) -> bytes:
         mac = start.copy()
-        mac.update(reader.encode("ascii"))
-        tag = mac.digest()[:_TAG_LENGTH].translate(_TAG_SYMBOLS).decode("ascii")
-        return head + reader + run + tag
+        mac.update(subscriber)
+        return head + subscriber + run + mac.digest()[:_TAG_LENGTH].translate(_TAG_SYMBOLS)
 
     return mint
 
@@ -105,8 +118,8 @@ def open_token(keys: Keys, purpose: Purpose, token: str) -> TokenFacts:
     if version not in keys.versions or max(subscriber_id, run_id) > _MAX_ID:
         raise _not_ours()
     # Signing again also refuses a second spelling of the same numbers.
-    expected = minter(keys, purpose, run_id, version=version)(subscriber_id)
-    if not hmac.compare_digest(expected, text):
+    expected = minter(keys, purpose, run_id, version=version)(spell(subscriber_id))
+    if not hmac.compare_digest(expected, text.encode("ascii")):
         raise _not_ours()
     return TokenFacts(subscriber_id=subscriber_id, run_id=run_id)
 
@@ -121,19 +134,6 @@ def _spell(number: int, length: int) -> str:
 
 def _spell_shortest(number: int) -> str:
     return _spell(number, (number.bit_length() + 4) // 5)
-
-
-def _spell_subscriber(number: int) -> str:
-    # _spell(number, 13), unrolled: every message pays for it.
-    return (
-        _ALPHABET[number >> 60]
-        + _PAIRS[number >> 50 & 1023]
-        + _PAIRS[number >> 40 & 1023]
-        + _PAIRS[number >> 30 & 1023]
-        + _PAIRS[number >> 20 & 1023]
-        + _PAIRS[number >> 10 & 1023]
-        + _PAIRS[number & 1023]
-    )
 
 
 def _read(symbols: str) -> int:

@@ -1,0 +1,308 @@
+"""Edition + reader → the bytes that leave (DESIGN 6 "Composed once", 7).
+
+In: a frozen edition, the settings, the keys, the run and its date; then a reader. Out: an envelope
+and canonical CRLF lines, without the final dot. Everything that readers share is encoded once;
+for each of them only the holes, three headers and the signature are made.
+
+By construction lines are at most 76 columns, none begins with a dot, none ends with a blank, no
+two blanks meet: neither dot-stuffing nor relaxed canonicalisation changes an octet. Same edition,
+same run, same reader: same bytes, for Message-ID, Date, boundary and signatures are all derived.
+Never: an address in a link, a clock, a random number, or rendering code.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING
+
+from newsletter.audience.tokens import Purpose, minter, spell
+from newsletter.config import Keys, Settings
+from newsletter.errors import ConfigError
+from newsletter.mail import headers, holes
+from newsletter.mail.parts import OpenPart, open_part
+from newsletter.model import Edition
+
+if TYPE_CHECKING:
+    from newsletter.mail.dkim import Seal, Signer
+
+# The headers made for each reader, in the order in which they are signed last.
+PERSONAL_HEADERS = ("To", "Message-ID", "List-Unsubscribe")
+_PERSONAL_LINKS = {"unsubscribe_url": ("u", "leave"), "preferences_url": ("p", "choose")}
+_HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """Somebody to write to; ``values`` fill the holes of the same names."""
+
+    subscriber_id: int
+    address: str
+    values: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """A message as the relay gets it: envelope, Message-ID with its brackets, canonical lines."""
+
+    subscriber_id: int
+    sender: str
+    recipient: str
+    message_id: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Filling:
+    """What fills one part: for each hole its name and the encoded fallback."""
+
+    part: OpenPart
+    gaps: tuple[tuple[str, bytes], ...]
+    encode: Callable[[str], bytes]
+
+    def pieces(self, links: Mapping[str, bytes], values: Mapping[str, str]) -> list[bytes]:
+        return self.part.pieces(
+            [
+                links.get(name) or (self.encode(value) if (value := values.get(name)) else fallback)
+                for name, fallback in self.gaps
+            ]
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compiled:
+    """An edition made ready for one run; ``compose`` gives each reader's message."""
+
+    text: _Filling
+    html: _Filling
+    between: bytes  # the boundary and the headers of the HTML part
+    opening: bytes
+    closing: bytes
+    shared_headers: bytes
+    message_id_format: bytes
+    unsubscribe_format: bytes
+    idempotency_format: bytes
+    domain: str  # of the Message-ID
+    envelope: Callable[[bytes], str]
+    mint_message: Callable[[bytes], bytes]
+    mint_unsubscribe: Callable[[bytes], bytes]
+    mint_preferences: Callable[[bytes], bytes]
+    seal: Seal | None
+
+    def compose(self, reader: Reader) -> Outgoing:
+        """Return the message of one reader.
+
+        Raise HeaderError when the address or the name may not stand in a header (T8).
+        """
+        subscriber, values = spell(reader.subscriber_id), reader.values
+        message, leave = self.mint_message(subscriber), self.mint_unsubscribe(subscriber)
+        links = {"leave": leave, "choose": self.mint_preferences(subscriber)}
+        recipient = headers.ascii_address(reader.address)
+        name = f"{values.get('first_name', '')} {values.get('last_name', '')}".strip()
+        personal = [
+            headers.recipient(name, recipient),
+            self.message_id_format % message,
+            self.unsubscribe_format % leave,
+        ]
+        body = [
+            self.opening,
+            *self.text.pieces(links, values),
+            self.between,
+            *self.html.pieces(links, values),
+            self.closing,
+        ]
+        signatures = self.seal.sign(personal, body) if self.seal else b""
+        if self.idempotency_format:
+            personal.append(self.idempotency_format % message)
+        return Outgoing(
+            subscriber_id=reader.subscriber_id,
+            sender=self.envelope(subscriber),
+            recipient=recipient,
+            message_id=f"<{message.decode('ascii')}@{self.domain}>",
+            content=b"".join([signatures, *personal, self.shared_headers, *body]),
+        )
+
+
+def compile_message(
+    edition: Edition,
+    *,
+    settings: Settings,
+    keys: Keys,
+    run_id: int,
+    date: datetime,
+    signer: Signer | None = None,
+) -> Compiled:
+    """Encode once what every reader of a run shares; *date* is the Date of all its messages.
+
+    Raise ConfigError or HeaderError when a setting may not stand in a header.
+    """
+    boundary = f"=_{edition.digest[:32]}"  # "=_" is in no quoted-printable and in no base64
+    text, html = (
+        _open(source, edition, settings, is_html=is_html)
+        for source, is_html in ((edition.text, False), (edition.html, True))
+    )
+    shared = shared_headers(edition, settings=settings, run_id=run_id, date=date)
+    shared += multipart_headers(boundary)
+    base = headers.ascii_url(settings.publication.base_url)
+    mint_message = minter(keys, Purpose.MESSAGE, run_id)
+    sample = mint_message(spell(0)).decode("ascii")
+    domain = headers.ascii_address(settings.sender.address, header="From").rpartition("@")[2]
+    idempotency = _idempotency_header(settings)
+    return Compiled(
+        text=text,
+        html=html,
+        opening=part_opening(boundary, "plain", text.part.encoding),
+        between=part_opening(boundary, "html", html.part.encoding),
+        closing=f"--{boundary}--\r\n".encode("ascii"),
+        shared_headers=b"".join(shared) + b"\r\n",
+        domain=domain,
+        message_id_format=_format("Message-ID", "<", sample, f"@{domain}>"),
+        unsubscribe_format=_format("List-Unsubscribe", f"<{base}/u/", sample, ">"),
+        idempotency_format=_format(idempotency, "", sample, "") if idempotency else b"",
+        envelope=open_envelope(settings, keys, run_id),
+        mint_message=mint_message,
+        mint_unsubscribe=minter(keys, Purpose.UNSUBSCRIBE, run_id),
+        mint_preferences=minter(keys, Purpose.PREFERENCES, run_id),
+        seal=signer.prepare(shared, personal=PERSONAL_HEADERS) if signer else None,
+    )
+
+
+def _open(source: str, edition: Edition, settings: Settings, *, is_html: bool) -> _Filling:
+    part = open_part(_settle_links(source, edition, settings, is_html=is_html))
+    encode = partial(_encode_html, part.field) if is_html else partial(_encode_text, part.field)
+    return _Filling(
+        part=part,
+        gaps=tuple((hole.name, part.field(hole.fallback)) for hole in part.holes),
+        encode=lru_cache(maxsize=8192)(encode),  # first names and organisations come again
+    )
+
+
+def _encode_html(field: Callable[[str], bytes], value: str) -> bytes:
+    return field(holes.escape(value))
+
+
+def _encode_text(field: Callable[[str], bytes], value: str) -> bytes:
+    return field(holes.plain(value))
+
+
+def _settle_links(source: str, edition: Edition, settings: Settings, *, is_html: bool) -> str:
+    """Fill what is the same for all readers; of a personal link, keep only the token open."""
+    base = headers.ascii_url(settings.publication.base_url)
+    base = holes.escape(base) if is_html else base
+    known = {"online_url": f"{base}/{edition.issue_id}/"}
+    known |= {
+        name: f"{base}/{path}/{holes.hole(token)}"
+        for name, (path, token) in _PERSONAL_LINKS.items()
+    }
+    return "".join(
+        piece
+        if isinstance(piece, str)
+        else known.get(piece.name, holes.hole(piece.name, piece.fallback))
+        for piece in holes.split(source)
+    )
+
+
+def shared_headers(
+    edition: Edition, *, settings: Settings, run_id: int, date: datetime
+) -> list[bytes]:
+    """Return the headers that all messages of a run share, without those of MIME.
+
+    ``Precedence: bulk``, though no standard (RFC 2076 §3.9), keeps the holiday notes of older
+    mail systems away from the people who answer Reply-To.
+    """
+    publication, sender = settings.publication, settings.sender
+    base = headers.ascii_url(publication.base_url)
+    list_id = headers.refuse_controls(publication.list_id, "List-Id")
+    return [
+        *correspondence(edition.sender, settings),
+        headers.text("Subject", edition.subject),
+        date_line(date, settings),
+        headers.line("List-Id", (*headers.phrase(publication.name, "List-Id"), f"<{list_id}>")),
+        headers.line("List-Unsubscribe-Post", ("List-Unsubscribe=One-Click",)),
+        headers.line("List-Help", (f"<mailto:{headers.ascii_address(sender.reply_to)}>",)),
+        headers.line("List-Subscribe", (f"<{base}/>",)),
+        headers.line("List-Archive", (f"<{base}/>",)),
+        headers.line("List-Post", ("NO",)),
+        headers.line("Feedback-ID", (_feedback_id(edition, list_id, run_id),)),
+        headers.line("Precedence", ("bulk",)),
+        headers.line("Content-Language", (publication.language,)),
+    ]
+
+
+def correspondence(sender: str, settings: Settings) -> list[bytes]:
+    """Return From and Reply-To; *sender* is ``Name <address>`` as people write it."""
+    name, _, address = sender.rpartition(" <")
+    return [
+        headers.addresses("From", (name, address.removesuffix(">"))),
+        headers.addresses("Reply-To", ("", settings.sender.reply_to)),
+    ]
+
+
+def date_line(date: datetime, settings: Settings) -> bytes:
+    return headers.instant("Date", date.astimezone(settings.publication.zone))
+
+
+def _feedback_id(edition: Edition, list_id: str, run_id: int) -> str:
+    """Three grains and a constant last one of 5 to 15 letters: Gmail's feedback loop."""
+    sender = re.sub(r"[^a-z0-9]", "", list_id.lower())[:15].ljust(5, "0")
+    return f"{edition.issue_id}:{run_id}:issue:{sender}"
+
+
+def _idempotency_header(settings: Settings) -> str:
+    name = settings.relay.idempotency_header
+    if name and not _HEADER_NAME.fullmatch(name):
+        raise ConfigError(
+            f"{name!r} is not the name of a header",
+            key="relay.idempotency_header",
+            remedy="write it without colon, such as Resend-Idempotency-Key",
+        )
+    return name
+
+
+def multipart_headers(boundary: str) -> list[bytes]:
+    return [
+        headers.line("MIME-Version", ("1.0",)),
+        headers.line("Content-Type", ("multipart/alternative;", f'boundary="{boundary}"')),
+    ]
+
+
+def part_headers(kind: str, encoding: str) -> list[bytes]:
+    return [
+        headers.line("Content-Type", (f"text/{kind};", "charset=utf-8")),
+        headers.line("Content-Transfer-Encoding", (encoding,)),
+    ]
+
+
+def part_opening(boundary: str, kind: str, encoding: str) -> bytes:
+    return b"".join([f"--{boundary}\r\n".encode(), *part_headers(kind, encoding), b"\r\n"])
+
+
+def open_envelope(settings: Settings, keys: Keys, run_id: int) -> Callable[[bytes], str]:
+    """Return the function that gives the envelope sender of each spelled subscriber.
+
+    With VERP: ``local+token@domain``, so that a filter in front of a town hall can trust the part
+    that stays (D6). Without a bounce address, or for relays that allow only their own account:
+    one address for all, and a bounce is tied to its reader by the Message-ID it quotes.
+    """
+    address = settings.sender.bounce_address
+    if not address or not settings.relay.verp:
+        plain = headers.ascii_address(address or settings.sender.address, header="envelope")
+        return lambda _subscriber: plain
+    local, _, domain = headers.ascii_address(address, header="envelope").rpartition("@")
+    mint = minter(keys, Purpose.BOUNCE, run_id)
+    if len(local) + 1 + len(mint(spell(0))) > 64:  # RFC 5321 §4.5.3.1.1
+        raise ConfigError(
+            f"{address} leaves no room for a token before its @",
+            key="sender.bounce_address",
+            remedy="take a shorter one: at most 15 characters before the @",
+        )
+    return lambda subscriber: f"{local}+{mint(subscriber).decode('ascii')}@{domain}"
+
+
+def _format(name: str, before: str, token: str, after: str) -> bytes:
+    """Return a header line with ``%b`` for a token; all tokens of a run are equally long."""
+    folded = headers.line(name, (f"{before}{token}{after}",)).decode("ascii")
+    return folded.replace("%", "%%").replace(token, "%b").encode("ascii")
