@@ -237,6 +237,7 @@ class Example:
     image_url: str = ""
     published_at: datetime | None = None
     first_seen_at: datetime | None = None
+    withdrawn_at: datetime | None = None  # taken back by its author: never picked
     featured_in: tuple[str, ...] = ()  # issue ids
 
 

@@ -181,8 +181,10 @@ feed = Table(
     Column("redirect_days", JSON),  # the days on which the same permanent redirect was seen
     Column("etag", Text),
     Column("last_modified", Text),
+    Column("validators_for", Text),  # the final address that gave etag and last_modified (F7)
     Column("disabled", Boolean, nullable=False, server_default=text("false")),
     Column("failures", Integer, nullable=False, server_default="0"),
+    Column("failing_since", Instant),
     Column("last_error", Text, nullable=False, server_default=""),
     Column("last_ok_at", Instant),
     Column("next_poll_at", Instant),
@@ -211,6 +213,7 @@ example = Table(
     Column("withdrawn_at", Instant),
     Column("content_hash", String(64), nullable=False),
     Column("similar_key", Text, nullable=False, server_default="", index=True),  # F5, second index
+    Column("words", Text, nullable=False, server_default=""),  # without accents, for searching
 )
 
 # Every way an example was met: the same one may come under several guids and feeds.
