@@ -1,0 +1,118 @@
+import smtplib
+import socket
+import threading
+from email import message_from_bytes, policy
+
+import pytest
+
+from newsletter.delivery.embedded import MAX_BYTES, open_relay
+
+MESSAGE = b"From: a@example.org\r\nTo: b@example.org\r\nSubject: x\r\n\r\n.point\r\nfin\r\n"
+
+
+@pytest.fixture
+def relay(tmp_path):
+    with open_relay(tmp_path / "mailbox") as address:
+        yield address
+
+
+def kept(tmp_path):
+    return sorted((tmp_path / "mailbox" / "new").iterdir())
+
+
+def test_a_message_is_kept_as_it_came_under_its_envelope(tmp_path, relay):
+    with smtplib.SMTP(*relay) as client:
+        client.sendmail("retours+token@example.org", ["b@example.org"], MESSAGE)
+    (file,) = kept(tmp_path)
+    assert file.read_bytes() == (
+        b"Return-Path: <retours+token@example.org>\r\nDelivered-To: b@example.org\r\n" + MESSAGE
+    )
+    assert file.name.endswith(".b@example.org")
+    message = message_from_bytes(file.read_bytes(), policy=policy.default)
+    assert (message["Delivered-To"], message["Subject"]) == ("b@example.org", "x")
+
+
+def test_each_recipient_has_a_file_of_their_own(tmp_path, relay):
+    people = [f"p{number}@example.org" for number in range(3)]
+    with smtplib.SMTP(*relay) as client:
+        client.sendmail("a@example.org", people, MESSAGE)
+        client.sendmail("a@example.org", people, MESSAGE)
+    assert len(kept(tmp_path)) == 6
+
+
+def test_the_maildir_is_one(tmp_path, relay):
+    assert {path.name for path in (tmp_path / "mailbox").iterdir()} == {"tmp", "new", "cur"}
+
+
+def test_pipelining_is_announced_and_taken(tmp_path, relay):
+    with socket.create_connection(relay) as client, client.makefile("rb") as replies:
+        client.sendall(b"EHLO client.test\r\n")
+        replies.readline()
+        offer = b""
+        while not offer.startswith(b"250 "):
+            offer = replies.readline()
+            if offer == b"250-PIPELINING\r\n":
+                break
+        assert offer == b"250-PIPELINING\r\n"
+        while not offer.startswith(b"250 "):
+            offer = replies.readline()
+        group = b"MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n"
+        client.sendall(group)
+        assert [replies.readline()[:3] for _ in range(3)] == [b"250", b"250", b"354"]
+        client.sendall(MESSAGE.replace(b"\r\n.", b"\r\n..") + b".\r\n" + group)
+        assert [replies.readline()[:3] for _ in range(4)] == [b"250", b"250", b"250", b"354"]
+    (file,) = kept(tmp_path)
+    assert file.read_bytes().endswith(MESSAGE)
+
+
+def test_a_message_of_more_than_30_megabytes_is_refused(relay):
+    with smtplib.SMTP(*relay) as client, pytest.raises(smtplib.SMTPSenderRefused) as caught:
+        client.ehlo()
+        client.mail("a@example.org", [f"size={MAX_BYTES}"])
+        client.rset()
+        client.sendmail("a@example.org", ["b@example.org"], b"x" * (MAX_BYTES + 1))
+    assert caught.value.smtp_code == 552
+
+
+def test_several_clients_at_once_lose_nothing(tmp_path, relay):
+    def send(number):
+        with smtplib.SMTP(*relay) as client:
+            for turn in range(20):
+                client.sendmail("a@example.org", [f"p{number}-{turn}@example.org"], MESSAGE)
+
+    threads = [threading.Thread(target=send, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(kept(tmp_path)) == 80
+    assert not list((tmp_path / "mailbox" / "tmp").iterdir())
+
+
+def test_a_client_that_stays_does_not_keep_the_server(tmp_path):
+    before = threading.active_count()
+    with open_relay(tmp_path / "mailbox") as address:
+        idle = socket.create_connection(address)
+        busy = socket.create_connection(address)
+        busy.sendall(b"EHLO x\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.org>\r\nDATA\r\nx")
+        assert idle.recv(3) == b"220"
+        busy.recv(10)
+    assert threading.active_count() == before
+    for client in (idle, busy):
+        client.close()
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(address, timeout=1)
+    assert not kept(tmp_path)
+
+
+def test_an_odd_recipient_cannot_leave_the_folder(tmp_path, relay):
+    with smtplib.SMTP(*relay) as client:
+        client.sendmail("a@example.org", ["a/b/etc*x@example.org"], MESSAGE)
+    (file,) = kept(tmp_path)
+    assert file.parent == tmp_path / "mailbox" / "new"
+    assert file.name.endswith(".a_b_etc_x@example.org")
+
+
+def test_two_relays_run_side_by_side(tmp_path):
+    with open_relay(tmp_path / "one") as one, open_relay(tmp_path / "two") as two:
+        assert one != two
