@@ -14,6 +14,8 @@ from newsletter.errors import ConfigError, NewsletterError
 # Typer carries its own copy of click: its usage errors descend from this class.
 ClickException = typer.BadParameter.__mro__[2]
 
+INTERRUPTED = 130  # what shells give for Ctrl-C
+
 app = typer.Typer(
     name="newsletter",
     no_args_is_help=True,
@@ -33,27 +35,31 @@ def run(arguments: Sequence[str]) -> int:
     as_json = "--json" in arguments
     try:
         result = app(args=list(arguments), standalone_mode=False)
-    except NewsletterError as error:
-        show_error(error, as_json=as_json)
-        return exit_code(error)
     except typer.Exit as stop:
         return stop.exit_code
     except (typer.Abort, KeyboardInterrupt):
         whisper("newsletter: interrupted")
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:  # `newsletter … | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.DONE
-    except ClickException as error:
-        return _show_usage_error(error, as_json=as_json)
-    except Exception as error:  # noqa: BLE001 - the last door: a bug is said in one line, then logged
-        return _show_bug(error, as_json=as_json)
+    except Exception as error:  # noqa: BLE001 - the last door: nothing passes it as a traceback
+        return _show_failure(error, as_json=as_json)
     return result if isinstance(result, int) else Exit.DONE
 
 
 def _register() -> None:
     """Import the modules that hold the commands: they add themselves to the application."""
     from newsletter.cli import issues, sending, setup, subscribers, watching  # noqa: F401
+
+
+def _show_failure(error: Exception, *, as_json: bool) -> int:
+    if isinstance(error, NewsletterError):
+        show_error(error, as_json=as_json)
+        return exit_code(error)
+    if isinstance(error, ClickException):
+        return _show_usage_error(error, as_json=as_json)
+    return _show_bug(error, as_json=as_json)
 
 
 def _show_usage_error(error: Exception, *, as_json: bool) -> int:
