@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check
 # What the suite needs of Debian: real servers, a real browser, a second judge for our signatures.
-PACKAGES := chromium fonts-dejavu-core hunspell hunspell-fr opendkim-tools postfix postgresql-15 spamassassin
+PACKAGES := chromium fonts-dejavu-core hunspell hunspell-fr opendkim postfix postgresql-15 spamassassin
 
 .PHONY: help demo test check golden bench soak packages clean
 
