@@ -1,0 +1,258 @@
+"""subscribers import, export, add, show, pause, unsubscribe, erase."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from newsletter import words
+from newsletter.cli import output
+from newsletter.cli.app import app
+from newsletter.cli.options import AsJson, ConfigPath, Publication, now
+from newsletter.cli.output import Exit
+from newsletter.errors import ConfigError
+
+if TYPE_CHECKING:
+    from newsletter.audience.importing import ImportPlan
+    from newsletter.config import Settings
+
+subscribers = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="The people who receive: import, export, add, show, pause, unsubscribe, erase.",
+)
+app.add_typer(subscribers, name="subscribers", rich_help_panel="People")
+
+Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="Their address, in any spelling.")]
+By = Annotated[
+    str, typer.Option("--by", metavar="NAME", help="Who does it (default: your login name).")
+]
+Basis = Annotated[
+    str, typer.Option(metavar="B", help="Legal basis: consentement, interet_legitime_pro…")
+]
+Evidence = Annotated[
+    str, typer.Option(metavar="TEXT", help="What proves it: a form, a date, a signed list.")
+]
+
+
+@subscribers.command(name="import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV: UTF-8, or Excel's own.")],
+    *,
+    basis: Basis = "",
+    evidence: Evidence = "",
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Do it; without this, only say what would be done.")
+    ] = False,
+    by: By = "",
+    as_json: AsJson = False,
+    config: ConfigPath = None,
+) -> int:
+    """Say what importing a list would do; with --apply, do exactly that.
+
+    Nobody who left, was suppressed or erased comes back by an import.
+    """
+    from newsletter.membership import import_subscribers
+
+    publication = Publication(config)
+    plan = import_subscribers(
+        publication.settings,
+        publication.engine,
+        publication.keys,
+        _read(file),
+        file=file.name,
+        now=now(),
+        basis=basis,
+        evidence=evidence,
+        by=by or getpass.getuser(),
+        apply=apply,
+    )
+    if as_json:
+        output.show_json(_plan_json(plan, publication.settings, applied=apply))
+    else:
+        _show_plan(plan, publication.settings, file, applied=apply)
+    return Exit.DECIDE if plan.refused else Exit.DONE
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", path=str(file)) from None
+
+
+def _plan_json(plan: ImportPlan, settings: Settings, *, applied: bool) -> dict[str, Any]:
+    language = settings.publication.language
+    return {
+        "applied": applied,
+        "counts": plan.counts,
+        "findings": [
+            output.finding_json(words.say(finding, language)) for finding in plan.findings
+        ],
+    }
+
+
+def _show_plan(plan: ImportPlan, settings: Settings, file: Path, *, applied: bool) -> None:
+    language = settings.publication.language
+    output.show_findings(words.say(finding, language) for finding in plan.findings)
+    done = "done" if applied else "would be done"
+    counted = ", ".join(f"{name} {count}" for name, count in plan.counts.items())
+    output.say(f"{file} ({plan.encoding}), {done}: {counted}")
+    if not applied:
+        output.say("Nothing was written. To do it, add --apply.")
+
+
+@subscribers.command()
+def export(
+    *,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where to write (default: stdout).")
+    ] = None,
+    as_json: AsJson = False,
+    config: ConfigPath = None,
+) -> int:
+    """Write the list as CSV, readable by Excel and by our own import."""
+    from newsletter.membership import export_subscribers
+
+    lines = export_subscribers(Publication(config).engine)
+    if out is None:
+        for line in lines:
+            sys.stdout.write(line)
+        return Exit.DONE
+    count = -1
+    with out.open("w", encoding="utf-8-sig", newline="") as file:
+        for line in lines:
+            file.write(line)
+            count += 1
+    if as_json:
+        output.show_json({"file": str(out), "people": count})
+    else:
+        output.say(f"{out}: {count} people")
+    return Exit.DONE
+
+
+@subscribers.command()
+def add(
+    address: Address,
+    *,
+    basis: Basis = "",
+    evidence: Evidence = "",
+    first_name: Annotated[str, typer.Option(help="Their first name.")] = "",
+    last_name: Annotated[str, typer.Option(help="Their last name.")] = "",
+    organisation: Annotated[str, typer.Option(help="Where they work.")] = "",
+    by: By = "",
+    as_json: AsJson = False,
+    config: ConfigPath = None,
+) -> int:
+    """Put one person on the list, with the legal basis that allows it."""
+    from newsletter.membership import add_subscriber
+
+    publication = Publication(config)
+    person = add_subscriber(
+        publication.engine,
+        publication.keys,
+        address,
+        basis=basis,
+        evidence=evidence,
+        by=by or getpass.getuser(),
+        now=now(),
+        first_name=first_name,
+        last_name=last_name,
+        organisation=organisation,
+    )
+    return _tell({"address": person.address, "state": person.state.value}, as_json=as_json)
+
+
+@subscribers.command()
+def show(address: Address, *, as_json: AsJson = False, config: ConfigPath = None) -> int:
+    """Show everything we hold on a person, as they may ask for it."""
+    from newsletter.membership import show_subscriber
+
+    publication = Publication(config)
+    held = show_subscriber(publication.engine, publication.keys, address)
+    if as_json:
+        output.show_json(held)
+    else:
+        _show_mapping(held)
+    return Exit.DONE
+
+
+def _show_mapping(held: dict[str, Any], indent: str = "") -> None:
+    for name, value in held.items():
+        if isinstance(value, dict):
+            output.say(f"{indent}{name}:")
+            _show_mapping(value, indent + "  ")
+        elif isinstance(value, list):
+            output.say(f"{indent}{name}: {len(value)}")
+            for item in value:
+                shown = item if isinstance(item, dict) else {"": item}
+                output.say(f"{indent}  - " + ", ".join(f"{k} {v}" for k, v in shown.items() if v))
+        elif value not in (None, ""):
+            output.say(f"{indent}{name}: {value}")
+
+
+@subscribers.command()
+def pause(
+    address: Address,
+    *,
+    until: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Last day without mail (default: no end)."),
+    ] = None,
+    by: By = "",
+    as_json: AsJson = False,
+    config: ConfigPath = None,
+) -> int:
+    """Stop writing to a person until a day."""
+    from newsletter.membership import pause_subscriber
+
+    publication = Publication(config)
+    day: date | None = until.date() if until else None
+    person = pause_subscriber(
+        publication.engine,
+        publication.keys,
+        address,
+        until=day,
+        by=by or getpass.getuser(),
+        now=now(),
+    )
+    told = {"address": person.address, "state": person.state.value, "until": str(day or "")}
+    return _tell(told, as_json=as_json)
+
+
+@subscribers.command()
+def unsubscribe(
+    address: Address, *, by: By = "", as_json: AsJson = False, config: ConfigPath = None
+) -> int:
+    """Let a person go at once, even in the middle of a run."""
+    from newsletter.membership import unsubscribe_address
+
+    publication = Publication(config)
+    changed = unsubscribe_address(
+        publication.engine, publication.keys, address, by=by or getpass.getuser(), now=now()
+    )
+    state = "unsubscribed" if changed else "was unsubscribed already"
+    return _tell({"address": address, "state": state}, as_json=as_json)
+
+
+@subscribers.command()
+def erase(address: Address, *, as_json: AsJson = False, config: ConfigPath = None) -> int:
+    """Forget a person: only a keyed fingerprint stays, so that no import brings them back."""
+    from newsletter.membership import erase_address
+
+    publication = Publication(config)
+    known = erase_address(publication.engine, publication.keys, address, now=now())
+    return _tell({"state": "erased" if known else "was not known"}, as_json=as_json)
+
+
+def _tell(told: dict[str, str], *, as_json: bool) -> int:
+    if as_json:
+        output.show_json(told)
+    else:
+        output.say(", ".join(f"{name} {value}" for name, value in told.items() if value))
+    return Exit.DONE
