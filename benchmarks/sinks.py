@@ -82,7 +82,7 @@ def delayed(target: int, one_way_ms: float) -> Iterator[int]:
 
 @contextmanager
 def postfix(*, log: Path | None = None) -> Iterator[int]:
-    """Yield the port of a Postfix instance of our own: real queue, transport discard. Needs root."""
+    """Yield the port of a Postfix of our own: real queue, transport discard. Needs root."""
     folder = Path(tempfile.mkdtemp(prefix="newsletter-postfix-"))
     folder.chmod(0o755)
     port = free_port()

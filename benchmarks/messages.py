@@ -1,0 +1,56 @@
+"""The messages that everybody sends: *big* (about 78 KB on the wire) and *small* (about 12 KB)."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from newsletter.model import Digest, Edition, IssueId
+
+WORDS = (
+    "la commune de Valmont et l'association La Passerelle ouvrent ensemble une légumerie partagée "
+    "où chaque été des habitantes préparent les récoltes invendues pour les cantines voisines"
+).split()
+
+
+@dataclass(frozen=True)
+class Size:
+    name: str
+    paragraphs: int
+
+
+BIG = Size("78 KB", 353)
+SMALL = Size("12 KB", 49)
+
+
+def make_edition(size: Size) -> Edition:
+    """An edition of that size, with a greeting and two personal links, the same every time."""
+    words = random.Random(17)
+    texts = [" ".join(words.choices(WORDS, k=18)) for _ in range(size.paragraphs)]
+    hole = "\ue000{}|{}\ue001"
+    links = hole.format("unsubscribe_url", ""), hole.format("preferences_url", "")
+    html = (
+        '<html lang="fr"><body>'
+        f"<p>{hole.format('greeting_name', 'Bonjour')},</p>"
+        + "".join(f'<p style="margin:0;color:#1a2433">{text}</p>' for text in texts)
+        + f'<p><a href="{links[0]}">Se désabonner</a> <a href="{links[1]}">Choisir</a></p>'
+        "</body></html>"
+    )
+    text = "\n\n".join(texts[: max(4, size.paragraphs // 8)]) + f"\n\nSe désabonner : {links[0]}\n"
+    return Edition(
+        issue_id=IssueId("2026-05-07"),
+        subject="« Jeudi » : des légumeries partagées",
+        preheader="Trois communes, un chantier d'insertion, une cuisine.",
+        sender="La Lettre <lettre@example.org>",
+        html=html,
+        text=text,
+        web=html,
+        audience_rule="weekly",
+        picks=(),
+        pictures=(),
+        digest=Digest("b" * 64),
+    )
+
+
+def address(number: int) -> str:
+    return f"reader{number}@mail{number % 40}.example"
