@@ -124,6 +124,16 @@ def get(connection: Connection, subscriber_id: SubscriberId) -> Subscriber:
     return _from_row(row)
 
 
+def get_consent_key(connection: Connection, subscriber_id: SubscriberId) -> bytes:
+    """The random key of one person's events (P6); NotFound for a stranger or an erased one."""
+    key = connection.scalar(
+        select(subscriber.c.consent_key).where(subscriber.c.id == subscriber_id)
+    )
+    if key is None:
+        raise NotFound("there is no such subscriber")
+    return bytes(key)
+
+
 def stream(
     connection: Connection, states: Sequence[SubscriberState] = tuple(SubscriberState)
 ) -> Iterator[Subscriber]:

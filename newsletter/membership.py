@@ -1,0 +1,225 @@
+"""The verbs of readers and of those who keep the list: join, confirm, choose, leave, import.
+
+In: settings, a database, keys, the instant, randomness. Out: what happened, as values. Never: two
+transactions for one verb, an answer that tells a stranger whether an address is on the list (T7).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date, datetime
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from newsletter.audience import exporting
+from newsletter.audience.addresses import read_address
+from newsletter.audience.consent import Act, NewEvent
+from newsletter.audience.entries import Entry, Statement, read_entries
+from newsletter.audience.importing import ImportPlan
+from newsletter.audience.sheets import read_sheet
+from newsletter.audience.suppression import Reason, fingerprint
+from newsletter.config import Keys, Settings
+from newsletter.errors import Conflict, NotFound, RowError
+from newsletter.model import Subscriber, SubscriberId, SubscriberState
+from newsletter.store import audience, consent, database, dossier, enrolling, leaving, suppression
+
+RandomBytes = Callable[[int], bytes]
+
+# --- the list --------------------------------------------------------------------------------
+
+
+def import_subscribers(
+    settings: Settings,
+    engine: Engine,
+    keys: Keys,
+    content: bytes,
+    *,
+    file: str,
+    now: datetime,
+    basis: str = "",
+    evidence: str = "",
+    by: str = "",
+    apply: bool = False,
+    random_bytes: RandomBytes = secrets.token_bytes,
+) -> ImportPlan:
+    """Say what importing a file would do and, with *apply*, do exactly that in one transaction.
+
+    Raise RowError when the file is no list of addresses at all; a wrong row is a finding.
+    """
+    statement = Statement(
+        basis=basis, evidence=evidence, by=by, file=file, sha256=sha256(content).hexdigest()
+    )
+    try:
+        sheet = read_sheet(content)
+    except RowError as error:
+        raise RowError(error.message, path=file, line=error.line, remedy=error.remedy) from None
+    reading = read_entries(sheet, settings, statement, now)
+    with (database.write if apply else database.read)(engine) as connection:
+        plan = enrolling.plan(connection, keys, reading, sheet, statement)
+        if apply:
+            enrolling.apply(connection, keys, plan, now=now, random_bytes=random_bytes)
+    return plan
+
+
+def export_subscribers(
+    engine: Engine, states: tuple[SubscriberState, ...] = tuple(SubscriberState)
+) -> Iterator[str]:
+    """Yield the list as CSV lines, header first: what our own import reads back."""
+    yield exporting.header()
+    with database.read(engine) as connection:
+        for person in audience.stream(connection, states):
+            yield exporting.line(person)
+
+
+def add_subscriber(
+    engine: Engine,
+    keys: Keys,
+    address: str,
+    *,
+    basis: str,
+    evidence: str,
+    by: str,
+    now: datetime,
+    random_bytes: RandomBytes = secrets.token_bytes,
+    **fields: Any,
+) -> Subscriber:
+    """Put one person on the list by hand.
+
+    Raise RowError for a wrong address or no basis (P1), Conflict for somebody who is there already
+    or who must not be brought back (P11).
+    """
+    if not basis or not evidence:
+        raise RowError(
+            "a legal basis and its evidence are missing",
+            remedy="say why we may write to this person: --basis consentement --evidence TEXT",
+        )
+    parsed = read_address(address)
+    entry = Entry(line=0, address=parsed, basis=basis, evidence=evidence, **fields)
+    with database.write(engine) as connection:
+        _refuse_known(connection, keys, parsed.key)
+        (subscriber_id,) = enrolling.enroll(
+            connection,
+            keys,
+            [entry],
+            act=Act.ADDED,
+            statement=Statement(by=by),
+            now=now,
+            random_bytes=random_bytes,
+        )
+        return audience.get(connection, subscriber_id)
+
+
+def _refuse_known(connection: Connection, keys: Keys, address_key: str) -> None:
+    found = audience.find(connection, address_key)
+    mark = fingerprint(keys, address_key)
+    reason = suppression.find(connection, [mark]).get(mark)
+    if reason is not None:
+        raise Conflict(
+            f"this address may not be written to: {reason}",
+            remedy="only the person can come back, by the sign-up page",
+        )
+    if found is not None:
+        raise Conflict(f"this person is on the list already: {found.state}")
+
+
+# --- one person, by the hand of an operator --------------------------------------------------
+
+
+def find_subscriber(engine: Engine, address: str) -> Subscriber:
+    """The person of this address, in any spelling. Raise NotFound or RowError."""
+    with database.read(engine) as connection:
+        return _find(connection, address)
+
+
+def show_subscriber(engine: Engine, keys: Keys, address: str) -> dict[str, Any]:
+    """Everything we hold on a person, as plain JSON values (P9: access and portability)."""
+    parsed = read_address(address)
+    with database.read(engine) as connection:
+        mark = fingerprint(keys, parsed.key)
+        reason = suppression.find(connection, [mark]).get(mark)
+        person = audience.find(connection, parsed.key)
+        if person is None and reason is None:
+            raise NotFound("there is nothing on this address")
+        return {
+            "address": parsed.text,
+            "suppressed": reason and reason.value,
+            **dossier.read(connection, person),
+        }
+
+
+def pause_subscriber(
+    engine: Engine,
+    keys: Keys,
+    address: str,
+    *,
+    until: date | None,
+    by: str,
+    now: datetime,
+    start: date | None = None,
+) -> Subscriber:
+    """Stop writing to a person until a day, this day included; None: until they say otherwise."""
+    with database.write(engine) as connection:
+        person = _find(connection, address)
+        if person.state not in {SubscriberState.ACTIVE, SubscriberState.PAUSED}:
+            raise Conflict(f"this person receives nothing anyway: {person.state}")
+        values = {"state": SubscriberState.PAUSED, "paused_from": start, "paused_until": until}
+        audience.change(connection, person.id, **values)
+        told = {"by": by, "from": str(start or ""), "until": str(until or "")}
+        note(connection, keys, person.id, act=Act.PAUSED, detail=told, now=now)
+        return audience.get(connection, person.id)
+
+
+def unsubscribe_address(
+    engine: Engine, keys: Keys, address: str, *, by: str, now: datetime
+) -> bool:
+    """Let a person go who asked by another way; even an address we do not know stays out."""
+    parsed = read_address(address)
+    with database.write(engine) as connection:
+        person = audience.find(connection, parsed.key)
+        if person is None:
+            marks = [(fingerprint(keys, parsed.key), Reason.UNSUBSCRIBED)]
+            suppression.add(connection, marks, now=now)
+            return True
+        return leaving.unsubscribe(connection, keys, person.id, detail={"by": by}, now=now)
+
+
+def erase_address(engine: Engine, keys: Keys, address: str, *, now: datetime) -> bool:
+    """Forget a person (P9): only a fingerprint is left. False when we knew nothing of them."""
+    parsed = read_address(address)
+    with database.write(engine) as connection:
+        person = audience.find(connection, parsed.key)
+        marks = [(fingerprint(keys, parsed.key), Reason.ERASED)]
+        suppression.add(connection, marks, now=now)
+        return person is not None and leaving.erase(connection, keys, person.id, now)
+
+
+def note(
+    connection: Connection,
+    keys: Keys,
+    subscriber_id: SubscriberId,
+    *,
+    act: Act,
+    detail: Mapping[str, object],
+    now: datetime,
+    notice_version: str = "",
+) -> None:
+    """Add one event to the chain of consent."""
+    key = audience.get_consent_key(connection, subscriber_id)
+    noted = NewEvent(
+        subscriber_id=subscriber_id,
+        key=key,
+        act=act,
+        detail=detail,
+        notice_version=notice_version,
+    )
+    consent.record(connection, keys, [noted], now)
+
+
+def _find(connection: Connection, address: str) -> Subscriber:
+    person = audience.find(connection, read_address(address).key)
+    if person is None:
+        raise NotFound("nobody on the list has this address")
+    return person
