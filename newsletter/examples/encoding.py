@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from html.entities import html5
 
 _SIGNATURES = (
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -22,6 +23,12 @@ _DECLARED = re.compile(rb"""\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9.
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([A-Za-z0-9._:-]{1,40})", re.IGNORECASE)
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 _LETTERS_OF_1252 = re.compile(rb"[\x80-\x9f]")  # controls in Latin-1, which no text holds
+# CDATA whole; else an ampersand, with the name of a character after it or not.
+_AMPERSAND = re.compile(
+    r"<!\[CDATA\[.*?(?:\]\]>|\Z)|&(?:(?P<name>[A-Za-z][A-Za-z0-9]{1,30});|(?!\#\w{1,8};))",
+    re.DOTALL,
+)
+_XML_NAMES = {"amp", "lt", "gt", "quot", "apos"}
 
 
 def decode(content: bytes, content_type: str = "") -> tuple[str, tuple[str, ...]]:
@@ -47,6 +54,26 @@ def decode(content: bytes, content_type: str = "") -> tuple[str, tuple[str, ...]
     if len(cleaned) != len(text.removeprefix("\ufeff")):
         repairs.append("controls")
     return cleaned, tuple(repairs)
+
+
+def mend_ampersands(document: str) -> tuple[str, bool]:
+    """Escape bare ``&`` and write out HTML's names of characters; say whether there were any.
+
+    XML knows five names; to feedparser ``?a=1&lang=fr`` holds the character of ``&lang``. CDATA is
+    left as it is.
+    """
+    mended = _AMPERSAND.sub(_mend_one, document)
+    return mended, mended != document
+
+
+def _mend_one(found: re.Match[str]) -> str:
+    whole, name = found.group(), found.group("name")
+    if whole.startswith("<"):
+        return whole
+    if name is None:
+        return "&amp;"
+    # A name that HTML does not know may be declared by the document.
+    return whole if name in _XML_NAMES else html5.get(name + ";", whole)
 
 
 def _claim(content: bytes, content_type: str) -> str:

@@ -23,13 +23,17 @@ _NOT_CONTENT = ("id", "source", "published_at", "first_seen_at", "featured_in", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
-    """An example as one entry of one feed shows it; its ``id`` is '' until it is known."""
+    """An example as one entry of one feed shows it; its ``id`` is '' until it is known.
+
+    The first of its ``identities`` is its own; the others may be shared.
+    """
 
     example: Example
     identities: tuple[str, ...]
     similar_key: str
     content_hash: str
     touched_at: datetime | None = None  # its latest date: of two versions the later one counts
+    superseded: bool = False  # a later version of it stands in the same document
     withdrawn: bool = False
     repairs: tuple[Finding, ...] = ()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from newsletter.examples.dates import OLDEST, is_credible, read_date
@@ -41,23 +41,24 @@ class Bench:
 def judge_feed(
     feed: ParsedFeed, bench: Bench
 ) -> tuple[tuple[Sighting, ...], tuple[EntryReport, ...]]:
-    """Return what to keep, newest first, and what is refused.
+    """Return what to keep and what is refused.
 
-    Newest first: of two versions of one entry in the same document the later one counts.
+    The first published comes first: what repeats it later is the duplicate. Of two versions of one
+    entry in the same document the later one counts, and the other follows at the end.
     """
     unsound = _unsound_guids(feed.entries)
     taken_back = set(feed.withdrawn)
-    kept: list[Sighting] = []
+    found: list[Sighting] = []
     refused: list[EntryReport] = []
     for entry in feed.entries:
         verdict = judge(entry, bench, guid_is_sound=entry.guid not in unsound)
         if isinstance(verdict, EntryReport):
             refused.append(verdict)
         elif entry.guid in taken_back and not verdict.withdrawn:
-            kept.append(replace(verdict, withdrawn=True))
+            found.append(replace(verdict, withdrawn=True))
         else:
-            kept.append(verdict)
-    return tuple(sorted(kept, key=_freshness, reverse=True)), tuple(refused)
+            found.append(verdict)
+    return _order(found), tuple(refused)
 
 
 def judge(
@@ -153,5 +154,16 @@ def _unsound_guids(entries: Iterable[ParsedEntry]) -> set[str]:
     return {guid for guid, times in met.items() if times > 1}
 
 
-def _freshness(sighting: Sighting) -> datetime:
-    return sighting.touched_at or OLDEST
+def _order(sightings: Iterable[Sighting]) -> tuple[Sighting, ...]:
+    latest: dict[str, Sighting] = {}
+    newest = sorted(sightings, key=lambda one: one.touched_at or OLDEST, reverse=True)
+    superseded = [
+        replace(one, superseded=True)
+        for one in newest
+        if latest.setdefault(one.identities[0], one) is not one
+    ]
+    first_published = sorted(
+        latest.values(),
+        key=lambda one: one.example.published_at or datetime.max.replace(tzinfo=UTC),
+    )
+    return (*first_published, *superseded)

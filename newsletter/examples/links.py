@@ -44,7 +44,7 @@ def clean_link(link: str) -> str:
     if not is_public_host(parts.hostname or ""):
         raise LinkRefused("link_private")
     query = "&".join(pair for pair in parts.query.split("&") if not _TRACKING.match(pair))
-    cleaned = urlunsplit(parts._replace(query=query))
+    cleaned = urlunsplit(parts._replace(netloc=parts.netloc.lower(), query=query))
     return _UNSAFE.sub(lambda found: "".join(f"%{b:02X}" for b in found.group().encode()), cleaned)
 
 

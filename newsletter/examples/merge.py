@@ -1,7 +1,8 @@
 """What a sighting changes in what we know (F5). A table of decisions, without a database.
 
 In: a sighting, and the example already known under one of its keys, if any. Out: the outcome and
-what to write. Never: an example of one feed rewritten by another feed: it may only fill blanks.
+what to write. Never: an example rewritten by another feed, or by an entry that merely repeats it:
+these may only fill blanks.
 """
 
 from __future__ import annotations
@@ -15,9 +16,14 @@ from newsletter.model import Example
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """An example of the store, and the keys it was met under among those of the sighting."""
+    """An example of the store.
+
+    ``lead`` is the identity of the entry that brought it, the only one it follows; ``identities``
+    are those of the sighting that are already somebody's.
+    """
 
     example: Example
+    lead: str
     content_hash: str
     identities: frozenset[str]
 
@@ -32,47 +38,43 @@ class Decision:
     withdraw: bool = False
 
 
-def decide(sighting: Sighting, known: Known | None, *, settled: bool = False) -> Decision:
-    """Decide on one sighting; ``settled``: a later version of it stood in the same document."""
+def decide(sighting: Sighting, known: Known | None) -> Decision:
+    """Decide on one sighting; what was withdrawn before we knew it is refused."""
     if known is None:
-        if sighting.withdrawn:
-            return Decision(outcome=Outcome.WITHDRAWN)
+        if sighting.withdrawn or sighting.superseded:
+            return Decision(outcome=Outcome.REFUSED)
         return Decision(
             outcome=Outcome.NEW, example=sighting.example, content_hash=sighting.content_hash
         )
-    again = set(sighting.identities) <= known.identities
-    met = Outcome.UNCHANGED if again else Outcome.MERGED
-    if known.example.feed_url != sighting.example.feed_url:
-        return _meet_elsewhere(sighting, known, met)
-    if settled:
-        return Decision(outcome=met)
-    return _follow_source(sighting, known, met)
-
-
-def _meet_elsewhere(sighting: Sighting, known: Known, met: Outcome) -> Decision:
-    """Another feed shows it: fill the blanks, once; it can neither edit nor withdraw."""
-    if sighting.withdrawn or met is Outcome.UNCHANGED:
+    if sighting.superseded:
         return Decision(outcome=Outcome.UNCHANGED)
-    return Decision(outcome=met, example=fill(known.example, sighting.example))
+    if known.lead != sighting.identities[0]:
+        return _meet_again(sighting, known)
+    return _follow(sighting, known)
 
 
-def _follow_source(sighting: Sighting, known: Known, met: Outcome) -> Decision:
+def _meet_again(sighting: Sighting, known: Known) -> Decision:
+    """Another entry shows it: fill the blanks, once; it can neither edit nor withdraw."""
+    if sighting.withdrawn or set(sighting.identities) <= known.identities:
+        return Decision(outcome=Outcome.UNCHANGED)
+    return Decision(outcome=Outcome.MERGED, example=fill(known.example, sighting.example))
+
+
+def _follow(sighting: Sighting, known: Known) -> Decision:
+    """The entry that brought it: obey its edits, its withdrawal and its return."""
     is_out = known.example.withdrawn_at is not None
     if sighting.withdrawn:
-        return Decision(
-            outcome=Outcome.UNCHANGED if is_out else Outcome.WITHDRAWN, withdraw=not is_out
-        )
+        outcome = Outcome.UNCHANGED if is_out else Outcome.WITHDRAWN
+        return Decision(outcome=outcome, withdraw=not is_out)
     if known.content_hash == sighting.content_hash and not is_out:
-        return Decision(outcome=met)
+        return Decision(outcome=Outcome.UNCHANGED)
     edited = replace(
         fill(sighting.example, known.example),
         id=known.example.id,
         first_seen_at=known.example.first_seen_at,
         published_at=known.example.published_at or sighting.example.published_at,
-        withdrawn_at=None,
     )
-    outcome = met if met is Outcome.MERGED else Outcome.UPDATED
-    return Decision(outcome=outcome, example=edited, content_hash=sighting.content_hash)
+    return Decision(outcome=Outcome.UPDATED, example=edited, content_hash=sighting.content_hash)
 
 
 def fill(example: Example, other: Example) -> Example:

@@ -29,7 +29,7 @@ from typing import Any
 import feedparser
 
 from newsletter.examples import text
-from newsletter.examples.encoding import decode
+from newsletter.examples.encoding import decode, mend_ampersands
 
 NAMESPACE = "https://odd17.example/ns/alliance"
 PREFIX = "alliance"
@@ -93,6 +93,7 @@ def parse_feed(content: bytes, url: str, content_type: str = "") -> ParsedFeed:
     document, repairs = decode(content, content_type)
     if _GIANT_TAG.search(document):
         raise NotAFeed("giant_tag")
+    document, mended = mend_ampersands(document)
     # A stream, never the bytes themselves: feedparser opens bytes as the name of a file.
     found = feedparser.parse(
         io.BytesIO(document.encode()),
@@ -105,7 +106,7 @@ def parse_feed(content: bytes, url: str, content_type: str = "") -> ParsedFeed:
     )
     if not found.entries and not found.version:
         raise NotAFeed("not_a_feed")
-    if found.bozo:
+    if mended or found.bozo:
         repairs += ("markup",)
     prefix = _prefix(found.get("namespaces", {}))
     return ParsedFeed(

@@ -17,200 +17,205 @@ _REFUSED, _TOLD, _MENDED = Severity.ERROR, Severity.WARNING, Severity.ADVICE
 # code → how grave, what happened, what to do. An error keeps something out; advice was mended.
 _SAID: dict[str, tuple[Severity, str, str]] = {
     # entries that are not kept
-    "no_title": (_REFUSED, "an entry has no title", "ask the author of the feed for one"),
-    "link_missing": (_REFUSED, "“{title}” has no link", "ask the author of the feed for one"),
+    "no_title": (_REFUSED, "An entry has no title.", "Ask the author of the feed for one."),
+    "link_missing": (_REFUSED, "“{title}” has no link.", "Ask the author of the feed for one."),
     "link_scheme": (
         _REFUSED,
-        "“{title}” has a link that is not http or https: {link}",
-        "ask the author of the feed for the page's address",
+        "“{title}” has a link that is not http or https: {link}.",
+        "Ask the author of the feed for the page's address.",
     ),
     "link_private": (
         _REFUSED,
-        "“{title}” leads to a private address: {link}",
-        "ask the author of the feed for the public page",
+        "“{title}” leads to a private address: {link}.",
+        "Ask the author of the feed for the public page.",
     ),
     "link_odd": (
         _REFUSED,
-        "“{title}” has a link that cannot be trusted: {link}",
-        "ask the author of the feed for the page's plain address",
+        "“{title}” has a link that cannot be trusted: {link}.",
+        "Ask the author of the feed for the page's plain address.",
+    ),
+    "withdrawn": (
+        _REFUSED,
+        "“{title}” was withdrawn by its author.",
+        "Nothing to do.",
     ),
     # entries that were mended
     "double_encoding": (
         _MENDED,
-        "the accents of “{title}” were encoded twice; they were put right",
-        "tell the author of the feed: its pages show the same fault",
+        "The accents of “{title}” were encoded twice; they were put right.",
+        "Tell the author of the feed: its pages show the same fault.",
     ),
     "active_content": (
         _MENDED,
-        "“{title}” carried a script or a form; it was taken out",
-        "have a look at the page before you feature it",
+        "“{title}” carried a script or a form; it was taken out.",
+        "Have a look at the page before you feature it.",
     ),
     "too_long": (
         _MENDED,
-        "the text of “{title}” was far too long; it was cut",
-        "read its summary again before you feature it",
+        "The text of “{title}” was far too long; it was cut.",
+        "Read its summary again before you feature it.",
     ),
     "date_unreadable": (
         _MENDED,
-        "the date of “{title}” cannot be read ({date}); today counts instead",
-        "tell the author of the feed",
+        "The date of “{title}” cannot be read ({date}); today counts instead.",
+        "Tell the author of the feed.",
     ),
     "date_incredible": (
         _MENDED,
-        "the date of “{title}” cannot be right ({date}); today counts instead",
-        "tell the author of the feed",
+        "The date of “{title}” cannot be right ({date}); today counts instead.",
+        "Tell the author of the feed.",
     ),
     "guid_missing": (
         _MENDED,
-        "“{title}” has no identifier; its link stands for it",
-        "nothing to do",
+        "“{title}” has no identifier; its link stands for it.",
+        "Nothing to do.",
     ),
     "guid_reused": (
         _MENDED,
-        "“{title}” shares its identifier with another entry; its link stands for it",
-        "tell the author of the feed",
+        "“{title}” shares its identifier with another entry; its link stands for it.",
+        "Tell the author of the feed.",
     ),
     # documents that were mended
     "encoding": (
         _MENDED,
-        "the feed is not in the encoding it claims; its accents were put right",
-        "tell the author of the feed",
+        "The feed is not in the encoding it claims; its accents were put right.",
+        "Tell the author of the feed.",
     ),
     "controls": (
         _MENDED,
-        "the feed held control characters; they were taken out",
-        "tell the author of the feed",
+        "The feed held control characters; they were taken out.",
+        "Tell the author of the feed.",
     ),
     "markup": (
         _MENDED,
-        "the feed is not well-formed XML; it was read as well as could be",
-        "tell the author of the feed, and read its examples again before you feature them",
+        "The feed is not well-formed XML; it was read as well as could be.",
+        "Tell the author of the feed, and read its examples again before you feature them.",
     ),
     # feeds that could not be read
     "blocked_scheme": (
         _TOLD,
-        "the feed leads to something that is not http or https: {target}",
-        "write the feed's public address in issues/feeds.opml",
+        "The feed leads to something that is not http or https: {target}.",
+        "Write the feed's public address in issues/feeds.opml.",
     ),
     "blocked_address": (
         _TOLD,
-        "the feed leads to a private address: {target}",
-        "write its public address, or allow it: feeds.allow_private in newsletter.toml",
+        "The feed leads to a private address: {target}.",
+        "Write its public address, or allow it: feeds.allow_private in newsletter.toml.",
     ),
     "blocked_port": (
         _TOLD,
-        "the feed asks for a port other than 80 and 443: {target}",
-        "write its usual address, or allow it: feeds.allow_private in newsletter.toml",
+        "The feed asks for a port other than 80 and 443: {target}.",
+        "Write its usual address, or allow it: feeds.allow_private in newsletter.toml.",
     ),
     "bad_redirect": (
         _TOLD,
-        "the feed's server sends elsewhere without saying where",
-        "open the address in a browser and write the right one in issues/feeds.opml",
+        "The feed's server sends elsewhere without saying where.",
+        "Open the address in a browser and write the right one in issues/feeds.opml.",
     ),
     "too_many_redirects": (
         _TOLD,
-        "the feed's server sends from one address to the next without end",
-        "open the address in a browser and write the right one in issues/feeds.opml",
+        "The feed's server sends from one address to the next without end.",
+        "Open the address in a browser and write the right one in issues/feeds.opml.",
     ),
     "no_such_host": (
         _TOLD,
-        "no machine has the name {target}",
-        "check the address in issues/feeds.opml",
+        "No machine has the name {target}.",
+        "Check the address in issues/feeds.opml.",
     ),
     "connect_failed": (
         _TOLD,
-        "the feed's server does not answer ({detail})",
-        "nothing to do: it is tried again later",
+        "The feed's server does not answer ({detail}).",
+        "Nothing to do: it is tried again later.",
     ),
     "timed_out": (
         _TOLD,
-        "the feed's server is too slow",
-        "nothing to do: it is tried again later",
+        "The feed's server is too slow.",
+        "Nothing to do: it is tried again later.",
     ),
     "too_big": (
         _TOLD,
-        "the feed is larger than {limit} bytes",
-        "ask its author for a shorter one, or raise the limit in [feeds]",
+        "The feed is larger than {limit} bytes.",
+        "Ask its author for a shorter one, or raise the limit in [feeds].",
     ),
     "bad_coding": (
         _TOLD,
-        "the feed comes in a coding we did not ask for ({detail})",
-        "tell the author of the feed",
+        "The feed comes in a coding we did not ask for ({detail}).",
+        "Tell the author of the feed.",
     ),
     "gone": (
         _TOLD,
-        "the feed was closed by its author; it is not asked for any more",
-        "take it out of issues/feeds.opml",
+        "The feed was closed by its author; it is not asked for any more.",
+        "Take it out of issues/feeds.opml.",
     ),
     "missing": (
         _TOLD,
-        "the feed's page is not there (404)",
-        "nothing to do yet: it is tried again later",
+        "The feed's page is not there (404).",
+        "Nothing to do yet: it is tried again later.",
     ),
     "missing_for_a_week": (
         _TOLD,
-        "the feed's page has not been there for a week (404)",
-        "find its new address, or take it out of issues/feeds.opml",
+        "The feed's page has not been there for a week (404).",
+        "Find its new address, or take it out of issues/feeds.opml.",
     ),
     "busy": (
         _TOLD,
-        "the feed's server asks us to come back later ({status})",
-        "nothing to do: it is tried again when it says",
+        "The feed's server asks us to come back later ({status}).",
+        "Nothing to do: it is tried again when it says.",
     ),
     "bad_status": (
         _TOLD,
-        "the feed's server answers {status}",
-        "open the address in a browser; it is tried again later",
+        "The feed's server answers {status}.",
+        "Open the address in a browser; it is tried again later.",
     ),
     "not_a_feed": (
         _TOLD,
-        "what stands at this address is not a feed",
-        "open the address in a browser and look for its RSS or Atom link",
+        "What stands at this address is not a feed.",
+        "Open the address in a browser and look for its RSS or Atom link.",
     ),
     "giant_tag": (
         _TOLD,
-        "the feed is built to bring its readers down",
-        "take it out of issues/feeds.opml",
+        "The feed is built to bring its readers down.",
+        "Take it out of issues/feeds.opml.",
     ),
-    "parse_timeout": (_TOLD, "the feed takes too long to read", "tell the author of the feed"),
-    "parse_died": (_TOLD, "the feed costs too much to read", "tell the author of the feed"),
-    "too_much_memory": (_TOLD, "the feed costs too much to read", "tell the author of the feed"),
+    "parse_timeout": (_TOLD, "The feed takes too long to read.", "Tell the author of the feed."),
+    "parse_died": (_TOLD, "The feed costs too much to read.", "Tell the author of the feed."),
+    "too_much_memory": (_TOLD, "The feed costs too much to read.", "Tell the author of the feed."),
     "unreadable": (
         _TOLD,
-        "the feed cannot be read ({detail})",
-        "tell the author of the feed",
+        "The feed cannot be read ({detail}).",
+        "Tell the author of the feed.",
     ),
     "unexpected": (
         _TOLD,
-        "the feed met a fault of ours ({detail})",
-        "tell the person who looks after this software",
+        "The feed met a fault of ours ({detail}).",
+        "Tell the person who looks after this software.",
     ),
     # feeds.opml
     "outline_without_url": (
         _TOLD,
-        "line {line} of issues/feeds.opml names no feed",
-        "give it an xmlUrl, or take the line out",
+        "Line {line} of issues/feeds.opml names no feed.",
+        "Give it an xmlUrl, or take the line out.",
     ),
     "outline_bad_url": (
         _TOLD,
-        "line {line} of issues/feeds.opml: {target} is not an http or https address",
-        "write the feed's public address",
+        "Line {line} of issues/feeds.opml: {target} is not an http or https address.",
+        "Write the feed's public address.",
     ),
     # picking
     "unknown_example": (
         _REFUSED,
-        "there is no example “{id}”",
-        "see newsletter examples",
+        "There is no example “{id}”.",
+        "See newsletter examples.",
     ),
     "unknown_example_near": (
         _REFUSED,
-        "there is no example “{id}”",
-        "did you mean “{nearest}”?",
+        "There is no example “{id}”.",
+        "Did you mean “{nearest}”?",
     ),
     "withdrawn_example": (
         _REFUSED,
-        "the example “{id}” was withdrawn by its author",
-        "choose another one",
+        "The example “{id}” was withdrawn by its author.",
+        "Choose another one.",
     ),
 }
 
@@ -241,9 +246,8 @@ class FeedFailed(FeedError):
         if status:
             facts["status"] = status
         self.finding = say(reason, file=url, **facts)
-        super().__init__(
-            self.finding.message.format_map(facts), url=url, remedy=self.finding.remedy
-        )
+        said = self.finding.message.format_map(facts)
+        super().__init__(said.removesuffix("."), url=url, remedy=self.finding.remedy)
 
 
 class Outcome(StrEnum):

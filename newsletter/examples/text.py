@@ -118,7 +118,7 @@ _STOP_WORDS = frozenset(
     re.findall(
         r"\w+",
         "a au aux avec ce ces cette d dans de des du elle en entre est et il ils l la le les leur"
-        " leurs ou par pour qu que qui s se ses si son sur sa un une",
+        " leurs on ou par pour qu que qui s se ses si son sur sa un une",
     )
 )
 

@@ -27,7 +27,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from newsletter.errors import NotFound
 from newsletter.examples.identity import Sighting, name_example, similar_key
 from newsletter.examples.merge import Decision, Known, decide
-from newsletter.examples.reports import EntryReport, Outcome
+from newsletter.examples.reports import EntryReport, Outcome, say
 from newsletter.examples.text import fold_words
 from newsletter.model import Actor, Example
 from newsletter.store.schema import example, example_identity, featured
@@ -41,29 +41,32 @@ RECENT_ISSUES = 8
 def keep_sightings(
     connection: Connection, sightings: Iterable[Sighting], now: datetime
 ) -> tuple[EntryReport, ...]:
-    """Apply the sightings of one document, the newest first; return what became of each."""
+    """Apply the sightings of one document in their order; return what became of each."""
     if connection.dialect.name == "postgresql":
         # One collection at a time looks up and inserts (SQLite's BEGIN IMMEDIATE does it there).
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('newsletter.example'))"))
-    settled: set[str] = set()
-    return tuple(_keep(connection, sighting, settled, now) for sighting in sightings)
+    return tuple(_keep(connection, sighting, now) for sighting in sightings)
 
 
-def _keep(
-    connection: Connection, sighting: Sighting, settled: set[str], now: datetime
-) -> EntryReport:
+def _keep(connection: Connection, sighting: Sighting, now: datetime) -> EntryReport:
     known = find_known(connection, sighting)
-    decision = decide(sighting, known, settled=known is not None and known.example.id in settled)
+    decision = decide(sighting, known)
     example_id = _apply(connection, sighting, known, decision, now)
     if example_id:
-        settled.add(example_id)
-        _add_identities(connection, sighting.identities, example_id)
+        _insert_missing(
+            connection,
+            example_identity,
+            [{"identity": key, "example_id": example_id} for key in sighting.identities],
+        )
+    title, link = sighting.example.title, sighting.example.link
     kept = decision.outcome in {Outcome.NEW, Outcome.UPDATED, Outcome.MERGED}
+    refused = decision.outcome is Outcome.REFUSED
     return EntryReport(
         outcome=decision.outcome,
-        title=sighting.example.title,
-        link=sighting.example.link,
+        title=title,
+        link=link,
         example_id=example_id,
+        reason=say("withdrawn", file=sighting.example.feed_url, title=title) if refused else None,
         # What is mended in the same entry at every poll is told once.
         repairs=sighting.repairs if kept else (),
     )
@@ -88,6 +91,7 @@ def find_known(connection: Connection, sighting: Sighting) -> Known | None:
     row = connection.execute(select(example).where(example.c.id == found)).one()
     return Known(
         example=_example(row),
+        lead=row.lead,
         content_hash=row.content_hash,
         # A key that belongs to another example is not one to gain: it never becomes news again.
         identities=frozenset(owners),
@@ -111,6 +115,7 @@ def _apply(
                 id=example_id,
                 first_seen_at=now,
                 updated_at=now,
+                lead=sighting.identities[0],
                 content_hash=sighting.content_hash,
                 **_content(decision.example),
             )
@@ -165,14 +170,6 @@ def _content(shown: Example) -> dict[str, Any]:
         "similar_key": similar_key(shown),
         "words": fold_words(" ".join(searched + [actor.name for actor in shown.actors])),
     }
-
-
-def _add_identities(connection: Connection, keys: Sequence[str], example_id: str) -> None:
-    _insert_missing(
-        connection,
-        example_identity,
-        [{"identity": key, "example_id": example_id} for key in keys],
-    )
 
 
 # --- reading -------------------------------------------------------------------------------------

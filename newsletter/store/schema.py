@@ -212,6 +212,7 @@ example = Table(
     Column("updated_at", Instant, nullable=False),
     Column("withdrawn_at", Instant),
     Column("content_hash", String(64), nullable=False),
+    Column("lead", Text, nullable=False, server_default=""),  # identity of the entry it follows
     Column("similar_key", Text, nullable=False, server_default="", index=True),  # F5, second index
     Column("words", Text, nullable=False, server_default=""),  # without accents, for searching
 )
