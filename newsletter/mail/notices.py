@@ -1,0 +1,358 @@
+"""What the letters say: to editors when something waits for them, to readers when they join.
+
+In: settings, a run, facts. Out: (subject, text) in the publication's language. Never: the blame on
+anybody, a word that a reader typed (T6), an alarm without the command that ends it.
+
+Each text is one English source string, whole, and its translation in ``locale/*/letters.po``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from newsletter.config import Settings
+from newsletter.content.calendar import long_date, long_time
+from newsletter.model import HeldReason, IssueId, Run, Tally
+from newsletter.words import translate
+
+Words = tuple[str, str]
+
+_HELD_SUBJECT = "Held back: the issue of {day}"
+_HELD_TEXTS = {
+    HeldReason.NO_ISSUE: """\
+Hello,
+
+No issue is ready for {day} at {time}: the folder issues/{issue} does not exist, or it holds no \
+issue.md. Nothing has left.
+
+Until {until} you can still write one, and it will leave by itself as soon as it is approved:
+
+    newsletter new {issue}
+    newsletter check {issue}
+    newsletter approve {issue} --by "First name Last name"
+
+If no issue was meant for this day, say so and nobody will be reminded again:
+
+    newsletter skip {issue} --reason "holidays"
+""",
+    HeldReason.NOT_APPROVED: """\
+Hello,
+
+The issue of {day} is written, but its approval is missing. Nothing has left.
+
+Read it again, then approve it. Until {until} it will leave by itself as soon as that is done:
+
+    newsletter preview {issue}
+    newsletter approve {issue} --by "First name Last name"
+""",
+    HeldReason.CHANGED: """\
+Hello,
+
+The issue of {day} has changed since it was approved: what would leave is no longer what was \
+read. Nothing has left.
+
+Look at what changed. If the new text is right, approve it; until {until} it will leave by \
+itself as soon as that is done:
+
+    newsletter preview {issue}
+    newsletter approve {issue} --by "First name Last name"
+""",
+    HeldReason.CHECKS: """\
+Hello,
+
+The issue of {day} has errors that would reach its readers. Nothing has left.
+
+This lists them, with the file, the line and how to mend each:
+
+    newsletter check {issue}
+
+Once they are mended, approve the issue; until {until} it will leave by itself as soon as that \
+is done:
+
+    newsletter approve {issue} --by "First name Last name"
+""",
+    HeldReason.RESTORED: """\
+Hello,
+
+The database of this publication was copied or restored from a backup. Its list of who has \
+received what may be out of date, so nothing leaves before somebody has looked.
+
+Make sure that no other copy of this publication is running. Then accept this one, and the issue \
+of {day} will leave by itself until {until}:
+
+    newsletter adopt
+""",
+    HeldReason.NOT_PUBLIC: """\
+Hello,
+
+The web copy of the issue of {day} does not answer at {url}: its readers would find broken \
+links and no pictures. Nothing has left.
+
+Put the archive online, or start the web server again. As soon as the address answers, and until \
+{until}, the issue will leave by itself:
+
+    newsletter archive --out DIR
+    newsletter serve
+""",
+}
+
+_MISSED_SUBJECT = "Missed: the issue of {day}"
+_MISSED_TEXT = """\
+Hello,
+
+The issue of {day} did not leave: at {until}, the last hour for it to start, it was still held \
+back. Nobody has received it, and it will not leave by itself any more.
+
+You decide. To send it now, once it is approved:
+
+    newsletter send {issue} --now
+
+To do without it:
+
+    newsletter skip {issue} --reason "a few words"
+
+To know what held it back:
+
+    newsletter report {issue}
+"""
+
+_REMINDER_SUBJECT = "Reminder: the issue of {day} is not approved yet"
+_REMINDER_TEXT = """\
+Hello,
+
+The issue of {day} leaves at {time}, in {hours} hours, and nobody has approved it yet.
+
+    newsletter check {issue}
+    newsletter preview {issue}
+    newsletter approve {issue} --by "First name Last name"
+
+If no issue is meant for this day, say so and there will be no other reminder:
+
+    newsletter skip {issue} --reason "holidays"
+"""
+
+_DONE_SUBJECT = "Sent: the issue of {day}"
+_DONE_TEXT = """\
+Hello,
+
+The issue of {day} has been sent.
+
+    audience:  {audience}
+    sent:      {sent}
+    refused:   {refused}
+    cancelled: {cancelled}
+    expired:   {expired}
+    unknown:   {unknown}
+
+Who and why:
+
+    newsletter report {issue}
+"""
+_EXPIRED_SUBJECT = "Not sent to all: the issue of {day}"
+_EXPIRED_TEXT = """\
+Hello,
+
+The issue of {day} could not be sent to all its readers within 24 hours. What was still waiting \
+will not leave any more.
+
+    audience:  {audience}
+    sent:      {sent}
+    refused:   {refused}
+    cancelled: {cancelled}
+    expired:   {expired}
+    unknown:   {unknown}
+
+Who was not reached, and why:
+
+    newsletter report {issue} --state expired
+"""
+_UNKNOWN_TEXT = """\
+For the readers below, the relay took the message but its answer was lost: they may have received \
+the issue, or not. Nobody is written to twice without your word.
+
+If you have the relay's log, it settles this by proof:
+
+    newsletter resolve {issue} --relay-log FILE
+
+Else choose: send again, and some will receive it twice; or leave it, and some will not have it:
+
+    newsletter resolve {issue} --resend
+    newsletter resolve {issue} --leave
+"""
+
+_STOPPED_SUBJECT = "Stopped: the issue of {day}"
+_STOPPED_TEXT = """\
+Hello,
+
+The sending of the issue of {day} has been stopped, for going on would have done harm: {problem}
+
+Sent: {sent} of {audience}. The other readers are waiting and nobody is lost. Once the cause is \
+mended, this goes on where it stood:
+
+    newsletter doctor
+    newsletter send {issue}
+"""
+
+_CONFIRMATION_SUBJECT = "Please confirm your subscription to {publication}"
+_CONFIRMATION_TEXT = """\
+Hello,
+
+Somebody, probably you, asked that this address receive {publication}.
+
+To confirm, open this page and press its button. The link is good for {hours} hours:
+
+{link}
+
+If it was not you, do nothing: you will receive nothing more.
+
+{publisher}
+{contact}
+"""
+
+_WELCOME_SUBJECT = "Welcome to {publication}"
+_WELCOME_TEXT = """\
+Hello,
+
+Your subscription to {publication} is confirmed. Thank you!
+
+The issues already published:
+
+{archive}
+
+To choose how often we write to you and about what, or to see and delete your data:
+
+{preferences}
+
+To leave, at any time, in one click:
+
+{leave}
+
+To tell us something, simply answer this message: a person reads it.
+
+{publisher}
+{contact}
+"""
+
+_RENEWAL_SUBJECT = "Do you still want to receive {publication}?"
+_RENEWAL_TEXT = """\
+Hello,
+
+You have received {publication} for nearly three years, and we have not heard from you since. \
+We do not follow what you read, so we have to ask: do you still want it?
+
+To go on receiving it, open this page and press its button:
+
+{link}
+
+To leave instead:
+
+{leave}
+
+{publisher}
+{contact}
+"""
+
+
+def held_letter(
+    settings: Settings, run: Run, reason: HeldReason, *, details: Sequence[str] = ()
+) -> Words:
+    """Say why a run does not leave, and what ends it; *details* are lines, translated already."""
+    text = _say(settings, _HELD_TEXTS[reason], **_facts(settings, run.issue_id, run.slot_at))
+    subject = _say(settings, _HELD_SUBJECT, **_facts(settings, run.issue_id, run.slot_at))
+    return subject, "\n".join([text, *details, ""]) if details else text
+
+
+def missed_letter(settings: Settings, run: Run) -> Words:
+    """Say that a slot has passed, and that a person decides."""
+    facts = _facts(settings, run.issue_id, run.slot_at)
+    return _say(settings, _MISSED_SUBJECT, **facts), _say(settings, _MISSED_TEXT, **facts)
+
+
+def reminder_letter(
+    settings: Settings, issue_id: IssueId, slot_at: datetime, *, hours: int
+) -> Words:
+    """Say that nothing is approved, so many hours before the slot."""
+    facts = {**_facts(settings, issue_id, slot_at), "hours": hours}
+    return _say(settings, _REMINDER_SUBJECT, **facts), _say(settings, _REMINDER_TEXT, **facts)
+
+
+def finished_letter(
+    settings: Settings, run: Run, tally: Tally, *, unknown: Sequence[str] = ()
+) -> Words:
+    """Say how a run ended; name the readers of whom nobody knows."""
+    facts = {**_facts(settings, run.issue_id, run.slot_at), **_counts(tally)}
+    expired = tally.expired > 0
+    text = _say(settings, _EXPIRED_TEXT if expired else _DONE_TEXT, **facts)
+    if unknown:
+        text += "\n" + _say(settings, _UNKNOWN_TEXT, **facts)
+        text += "".join(f"\n    {address}" for address in unknown) + "\n"
+    return _say(settings, _EXPIRED_SUBJECT if expired else _DONE_SUBJECT, **facts), text
+
+
+def stopped_letter(settings: Settings, run: Run, tally: Tally, *, problem: str) -> Words:
+    """Say that a run was stopped: by the circuit breaker, the canary, or a configuration fault."""
+    facts = {**_facts(settings, run.issue_id, run.slot_at), **_counts(tally), "problem": problem}
+    return _say(settings, _STOPPED_SUBJECT, **facts), _say(settings, _STOPPED_TEXT, **facts)
+
+
+def confirmation_letter(settings: Settings, link: str, *, hours: int = 48) -> Words:
+    """Ask somebody who signed up to confirm; no word of theirs in it (T6)."""
+    return _to_reader(settings, _CONFIRMATION_SUBJECT, _CONFIRMATION_TEXT, link=link, hours=hours)
+
+
+def welcome_letter(settings: Settings, *, preferences: str, leave: str) -> Words:
+    """Greet somebody who confirmed, and show them the way out."""
+    archive = f"{settings.publication.base_url}/"
+    return _to_reader(
+        settings,
+        _WELCOME_SUBJECT,
+        _WELCOME_TEXT,
+        archive=archive,
+        preferences=preferences,
+        leave=leave,
+    )
+
+
+def renewal_letter(settings: Settings, link: str, *, leave: str) -> Words:
+    """Ask somebody we have not heard of for 35 months (P10)."""
+    return _to_reader(settings, _RENEWAL_SUBJECT, _RENEWAL_TEXT, link=link, leave=leave)
+
+
+def _to_reader(settings: Settings, subject: str, text: str, **facts: str | int) -> Words:
+    publication = settings.publication
+    known = {
+        "publication": publication.name,
+        "publisher": publication.publisher or publication.name,
+        "contact": publication.contact or settings.sender.reply_to,
+        **facts,
+    }
+    return _say(settings, subject, **known), _say(settings, text, **known)
+
+
+def _facts(settings: Settings, issue_id: IssueId, slot_at: datetime) -> dict[str, str | int]:
+    language, zone = settings.publication.language, settings.publication.zone
+    slot = slot_at.astimezone(zone)
+    until = (slot_at + timedelta(hours=settings.schedule.max_lateness_h)).astimezone(zone)
+    return {
+        "issue": issue_id,
+        "day": long_date(slot.date(), language),
+        "time": long_time(slot.time(), language),
+        "until": long_time(until.time(), language),
+        "url": f"{settings.publication.base_url}/{issue_id}/",
+    }
+
+
+def _counts(tally: Tally) -> dict[str, str | int]:
+    return {
+        "audience": tally.audience,
+        "sent": tally.sent,
+        "refused": tally.refused,
+        "cancelled": tally.cancelled,
+        "expired": tally.expired,
+        "unknown": tally.unknown,
+    }
+
+
+def _say(settings: Settings, source: str, **facts: str | int) -> str:
+    return translate(source, settings.publication.language, facts)
