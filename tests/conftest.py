@@ -58,6 +58,29 @@ def keys() -> config.Keys:
     return config.Keys(versions={1: b"\x01" * 32}, pepper=b"\x02" * 32)
 
 
+@pytest.fixture(scope="session")
+def golden_publication(tmp_path_factory: pytest.TempPathFactory):
+    """Build ``tests/golden/<name>`` (or the ``sample``) as a publication; return its settings.
+
+    A golden publication holds only the issues that differ: they are laid over the sample's
+    settings, templates, registries and logos.
+    """
+    repository = Path(__file__).parent.parent
+
+    def build(name: str) -> config.Settings:
+        folder = tmp_path_factory.mktemp(name)
+        shutil.copy(repository / "newsletter.toml", folder)
+        shutil.copytree(repository / "templates", folder / "templates")
+        ours = repository / "tests" / "golden" / name / "issues"
+        kept = shutil.ignore_patterns("20*") if ours.is_dir() else None
+        shutil.copytree(repository / "issues", folder / "issues", ignore=kept)
+        if ours.is_dir():
+            shutil.copytree(ours, folder / "issues", dirs_exist_ok=True)
+        return config.load_settings(folder / "newsletter.toml", environ={})
+
+    return build
+
+
 @pytest.fixture
 def sqlite_engine(tmp_path: Path):
     engine = database.open_engine(f"sqlite:///{tmp_path / 'newsletter.db'}")
