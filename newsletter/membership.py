@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import date, datetime
+from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
@@ -16,17 +18,198 @@ from sqlalchemy import Connection, Engine
 
 from newsletter.audience import exporting
 from newsletter.audience.addresses import read_address
-from newsletter.audience.consent import Act, NewEvent
+from newsletter.audience.consent import Act
 from newsletter.audience.entries import Entry, Statement, read_entries
 from newsletter.audience.importing import ImportPlan
 from newsletter.audience.sheets import read_sheet
 from newsletter.audience.suppression import Reason, fingerprint
+from newsletter.audience.tokens import TokenFacts
 from newsletter.config import Keys, Settings
 from newsletter.errors import Conflict, NotFound, RowError
 from newsletter.model import Subscriber, SubscriberId, SubscriberState
-from newsletter.store import audience, consent, database, dossier, enrolling, leaving, suppression
+from newsletter.store import (
+    audience,
+    consent,
+    database,
+    dossier,
+    enrolling,
+    inviting,
+    leaving,
+    sign_ups,
+    suppression,
+    tokens,
+)
 
 RandomBytes = Callable[[int], bytes]
+
+_RECEIVING = {SubscriberState.ACTIVE, SubscriberState.PAUSED}
+
+
+class Joined(StrEnum):
+    """What a sign-up led to. The page says the same for all but the last (T7)."""
+
+    ASKED = "asked"  # a confirmation is on its way
+    ALREADY = "already"  # on the list: a letter says so
+    QUIET = "quiet"  # written to too lately or too often, or they complained once
+    BUSY = "busy"  # too many sign-ups in this hour, whoever they are for
+
+
+# --- readers ---------------------------------------------------------------------------------
+
+
+def join(
+    settings: Settings,
+    engine: Engine,
+    keys: Keys,
+    address: str,
+    *,
+    notice_version: str,
+    source: str,
+    now: datetime,
+    random_bytes: RandomBytes = secrets.token_bytes,
+) -> Joined:
+    """Ask an address to confirm (P7): nobody is written an issue before they pressed the button.
+
+    Raise RowError when it is no address. *notice_version* names the words they were shown (P6).
+    """
+    parsed = read_address(address)
+    with database.write(engine) as connection:
+        if sign_ups.count_recent(connection, now) >= settings.web.sign_ups_per_hour:
+            return Joined.BUSY
+        person = audience.find(connection, parsed.key)
+        if person is not None and person.state in _RECEIVING:
+            told = inviting.say_already(connection, settings, keys, person, now)
+            return Joined.ALREADY if told else Joined.QUIET
+        mark = fingerprint(keys, parsed.key)
+        if suppression.find(connection, [mark]).get(mark) is Reason.COMPLAINT:
+            return Joined.QUIET
+        if person is None:
+            entry = Entry(line=0, address=parsed, state=SubscriberState.PENDING, source=source)
+            (subscriber_id,) = enrolling.enroll(
+                connection,
+                keys,
+                [replace(entry, notice_version=notice_version)],
+                act=Act.ASKED,
+                statement=Statement(),
+                now=now,
+                random_bytes=random_bytes,
+            )
+            person = audience.get(connection, subscriber_id)
+        elif inviting.may_ask(connection, person, now):
+            consent.note(
+                connection,
+                keys,
+                person.id,
+                act=Act.ASKED,
+                detail={"source": source},
+                now=now,
+                notice_version=notice_version,
+            )
+        else:
+            return Joined.QUIET
+        inviting.ask(connection, settings, person, now, random_bytes)
+        return Joined.ASKED
+
+
+def confirm(
+    settings: Settings,
+    engine: Engine,
+    keys: Keys,
+    token: str,
+    *,
+    now: datetime,
+) -> Subscriber | None:
+    """Put the person of a confirmation on the list; None when the link is unknown, used or old."""
+    with database.write(engine) as connection:
+        subscriber_id = tokens.use(connection, token, purpose="confirm", now=now)
+        if subscriber_id is None:
+            return None
+        person = audience.get(connection, subscriber_id)
+        if person.state not in _RECEIVING:
+            _activate(connection, keys, person, now)
+            inviting.welcome(connection, settings, keys, person, now)
+        return audience.get(connection, subscriber_id)
+
+
+def choose(
+    engine: Engine,
+    keys: Keys,
+    subscriber_id: SubscriberId,
+    choices: Mapping[str, Any],
+    *,
+    now: datetime,
+) -> Subscriber:
+    """Keep what a person chose on their page; an import no longer overrides it.
+
+    Raise NotFound for a stranger, Conflict for somebody who is not on the list.
+    """
+    with database.write(engine) as connection:
+        person = audience.get(connection, subscriber_id)
+        if person.state not in _RECEIVING:
+            raise Conflict("this person is not on the list")
+        paused = choices.get("paused_until") is not None
+        state = SubscriberState.PAUSED if paused else SubscriberState.ACTIVE
+        audience.change(connection, person.id, **choices, state=state, last_act_at=now)
+        told = {name: _tell(value) for name, value in choices.items()}
+        consent.note(connection, keys, person.id, act=Act.CHOSE, detail=told, now=now)
+        return audience.get(connection, person.id)
+
+
+def leave(
+    engine: Engine,
+    keys: Keys,
+    facts: TokenFacts,
+    *,
+    how: str,
+    now: datetime,
+) -> bool:
+    """Let the person of a link go, at once (D2); False when there was nobody to let go."""
+    with database.write(engine) as connection:
+        return leaving.unsubscribe(
+            connection,
+            keys,
+            SubscriberId(facts.subscriber_id),
+            detail={"how": how},
+            now=now,
+            run_id=facts.run_id or None,
+        )
+
+
+def renew(engine: Engine, keys: Keys, token: str, *, now: datetime) -> Subscriber | None:
+    """Note that a person still wants the letter (P10); None when the link is no longer good."""
+    with database.write(engine) as connection:
+        subscriber_id = tokens.use(connection, token, purpose="renewal", now=now)
+        if subscriber_id is None:
+            return None
+        audience.change(connection, subscriber_id, last_act_at=now)
+        consent.note(connection, keys, subscriber_id, act=Act.RENEWED, detail={}, now=now)
+        return audience.get(connection, subscriber_id)
+
+
+def _activate(connection: Connection, keys: Keys, person: Subscriber, now: datetime) -> None:
+    """A person's own act: the only thing that lifts a suppression (P11)."""
+    audience.change(
+        connection,
+        person.id,
+        state=SubscriberState.ACTIVE,
+        basis="consentement",
+        evidence="double opt-in",
+        confirmed_at=now,
+        last_act_at=now,
+        paused_from=None,
+        paused_until=None,
+        soft_bounces=0,
+        soft_bounce_since=None,
+    )
+    suppression.lift(connection, fingerprint(keys, read_address(person.address).key))
+    consent.note(connection, keys, person.id, act=Act.CONFIRMED, detail={}, now=now)
+
+
+def _tell(value: object) -> object:
+    if isinstance(value, tuple):
+        return list(value)
+    return value.isoformat() if isinstance(value, date) else value
+
 
 # --- the list --------------------------------------------------------------------------------
 
@@ -168,7 +351,7 @@ def pause_subscriber(
         values = {"state": SubscriberState.PAUSED, "paused_from": start, "paused_until": until}
         audience.change(connection, person.id, **values)
         told = {"by": by, "from": str(start or ""), "until": str(until or "")}
-        note(connection, keys, person.id, act=Act.PAUSED, detail=told, now=now)
+        consent.note(connection, keys, person.id, act=Act.PAUSED, detail=told, now=now)
         return audience.get(connection, person.id)
 
 
@@ -194,28 +377,6 @@ def erase_address(engine: Engine, keys: Keys, address: str, *, now: datetime) ->
         marks = [(fingerprint(keys, parsed.key), Reason.ERASED)]
         suppression.add(connection, marks, now=now)
         return person is not None and leaving.erase(connection, keys, person.id, now)
-
-
-def note(
-    connection: Connection,
-    keys: Keys,
-    subscriber_id: SubscriberId,
-    *,
-    act: Act,
-    detail: Mapping[str, object],
-    now: datetime,
-    notice_version: str = "",
-) -> None:
-    """Add one event to the chain of consent."""
-    key = audience.get_consent_key(connection, subscriber_id)
-    noted = NewEvent(
-        subscriber_id=subscriber_id,
-        key=key,
-        act=act,
-        detail=detail,
-        notice_version=notice_version,
-    )
-    consent.record(connection, keys, [noted], now)
 
 
 def _find(connection: Connection, address: str) -> Subscriber:

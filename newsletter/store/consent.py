@@ -6,7 +6,7 @@ Never: an UPDATE of an event, except the one that erases the details of an erase
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, func, insert, null, select, update
@@ -15,6 +15,7 @@ from newsletter.audience import consent
 from newsletter.audience.consent import Act, ConsentEvent, NewEvent
 from newsletter.config import Keys
 from newsletter.model import SubscriberId
+from newsletter.store import audience
 from newsletter.store.schema import consent_event, subscriber
 
 CHUNK = 500
@@ -46,6 +47,28 @@ def record(connection: Connection, keys: Keys, events: Sequence[NewEvent], now: 
         )
     for start in range(0, len(rows), CHUNK):
         connection.execute(insert(consent_event), rows[start : start + CHUNK])
+
+
+def note(
+    connection: Connection,
+    keys: Keys,
+    subscriber_id: SubscriberId,
+    *,
+    act: Act,
+    detail: Mapping[str, object],
+    now: datetime,
+    notice_version: str = "",
+) -> None:
+    """Add one event of a person who is on the list."""
+    key = audience.get_consent_key(connection, subscriber_id)
+    noted = NewEvent(
+        subscriber_id=subscriber_id,
+        key=key,
+        act=act,
+        detail=detail,
+        notice_version=notice_version,
+    )
+    record(connection, keys, [noted], now)
 
 
 def read_head(connection: Connection) -> str:
