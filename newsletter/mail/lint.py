@@ -10,8 +10,9 @@ from __future__ import annotations
 import base64
 import quopri
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from html.parser import HTMLParser
 
 from newsletter.mail.holes import CLOSE as HOLE_CLOSE
@@ -59,9 +60,15 @@ def lint_mjml(source: str, origin: Origin, *, parent: str | None = None) -> tupl
     return tuple(parser.finish())
 
 
-def lint_html(html: str, origin: Origin, *, body_width: int = BODY_WIDTH) -> tuple[Finding, ...]:
-    """Return what is wrong with the HTML that the engine made of our MJML."""
-    return tuple(_judge_html(html, origin, body_width))
+def lint_html(
+    html: str, origin: Origin, *, body_width: int = BODY_WIDTH, whole: bool = True
+) -> tuple[Finding, ...]:
+    """Return what is wrong with the HTML that the engine made of our MJML.
+
+    ``whole`` is false for one block rendered alone: its size and its way out are not judged.
+    """
+    findings = tuple(_judge_html(html, origin, body_width))
+    return findings + tuple(_judge_message(html, origin)) if whole else findings
 
 
 def transfer_bytes(html: str) -> int:
@@ -81,7 +88,7 @@ def _finding(origin: Origin, code: str, words: tuple[str, str], **facts: str | i
         remedy=words[1],
         file=origin.place.file if origin.place else origin.template or None,
         line=origin.place.line if origin.place else None,
-        facts={"block": origin.block, "template": origin.template, **facts},
+        facts={"block": origin.block or origin.template, "template": origin.template, **facts},
     )
 
 
@@ -279,10 +286,8 @@ class _MjmlReader(HTMLParser):
         return self._seen.open[-1].tag if self._seen.open else self._parent
 
 
-def _nearest(word: str, known: object) -> str:
-    from difflib import get_close_matches
-
-    close = get_close_matches(word, list(known), n=1)  # type: ignore[call-overload]  # any iterable
+def _nearest(word: str, known: Collection[str]) -> str:
+    close = get_close_matches(word, known, n=1)
     return close[0] if close else "—"
 
 
@@ -308,6 +313,14 @@ UNBALANCED = (
     "A conditional comment for Outlook is opened and not closed, or closed twice.",
     "Look for “if mso” in {template}.",
 )
+SPOILT_ATTRIBUTE = (
+    "The engine spoilt a character of an attribute: {value}.",
+    "Tell the developers: it should never come to this.",
+)
+NO_WAY_OUT = (
+    "The message has no link to unsubscribe.",
+    "Put issue.unsubscribe_url back into {template}.",
+)
 TOO_HEAVY = (
     "The message weighs {size} KB, and Gmail clips it near 102: the unsubscribe link would go.",
     "Put the longer texts behind “::: suite”.",
@@ -321,18 +334,24 @@ def _judge_html(html: str, origin: Origin, body_width: int) -> Iterator[Finding]
         yield _soften(_finding(origin, "left_braces", LEFT_BRACES))
     if HOLE_OPEN in (rest := _HOLE.sub("", html)) or HOLE_CLOSE in rest:
         yield _finding(origin, "broken_hole", BROKEN_HOLE)
+    if spoilt := re.search(r'="[^"]*(\\u\{[0-9a-f]+\})', html):
+        yield _finding(origin, "spoilt_attribute", SPOILT_ATTRIBUTE, value=spoilt.group(1))
     if (width := _widest(html)) > body_width:
         yield _finding(origin, "outlook_width", WIDE_FOR_OUTLOOK, width=width, limit=body_width)
     if not _is_balanced(html):
         yield _finding(origin, "unbalanced", UNBALANCED)
+
+
+def _judge_message(html: str, origin: Origin) -> Iterator[Finding]:
+    """D10, A5: a message has a way out, and is light enough to keep it."""
+    if f"{HOLE_OPEN}unsubscribe_url|" not in html:
+        yield _finding(origin, "no_unsubscribe", NO_WAY_OUT)
     if (size := transfer_bytes(html)) > WARNING_BYTES:
         heavy = _finding(origin, "too_heavy", TOO_HEAVY, size=size // 1000)
         yield heavy if size > ERROR_BYTES else _soften(heavy)
 
 
 def _soften(finding: Finding) -> Finding:
-    from dataclasses import replace
-
     return replace(finding, severity=Severity.WARNING)
 
 

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from mjml import mjml2html
 
 from newsletter.errors import RenderingError
-from newsletter.mail.lint import Origin, lint_mjml
+from newsletter.mail.lint import Origin, lint_html, lint_mjml
 from newsletter.mail.pictures import PictureError
 from newsletter.mail.view import Medium
 from newsletter.model import Finding, Place, Severity
@@ -121,17 +121,40 @@ def try_alone(mjml: str, origin: Origin, *, width: int) -> None:
     body_level = is_body_level(mjml)
     raise_first(lint_mjml(mjml, origin, parent="mj-body" if body_level else "mj-column"))
     content = mjml if body_level else _COLUMN.format(content=mjml)
-    convert(_SKELETON.format(width=width, content=content), origin)
+    html = convert(_SKELETON.format(width=width, content=content), origin)
+    raise_first(lint_html(html, origin, body_width=width, whole=False))
 
 
 def convert(mjml: str, origin: Origin) -> str:
     """Return the HTML that the engine makes; raise RenderingError when it refuses."""
     try:
         # fonts={}: without it the engine links to a foreign font (EMAIL A1).
-        html: str = mjml2html(mjml, disable_comments=True, fonts={})
+        html: str = mjml2html(shield(mjml), disable_comments=True, fonts={})
     except ValueError as error:
         refuse(f"the engine refuses its markup: {error}", origin, "close and quote every tag")
-    return html
+    return unshield(html)
+
+
+# The engine prints attributes as Rust would debug them: U+00A0 becomes \u{a0}, and a hole or an
+# emoji is lost. What it would touch crosses as ⟦a0⟧; so does a ⟦ of the text itself.
+_OPEN, _CLOSE = "\u27e6", "\u27e7"
+_TOUCHED = re.compile(f'="[^"]*"|{_OPEN}')
+_FRAGILE = re.compile(r"[^\x20-\x5b\x5d-\x7e]")
+_CROSSING = re.compile(f"{_OPEN}([0-9a-f]+){_CLOSE}")
+
+
+def shield(mjml: str) -> str:
+    """Return *mjml* with the characters of attributes that the engine would spoil put away."""
+
+    def put_away(found: re.Match[str]) -> str:
+        return f"{_OPEN}{ord(found.group()):x}{_CLOSE}"
+
+    return _TOUCHED.sub(lambda found: _FRAGILE.sub(put_away, found.group()), mjml)
+
+
+def unshield(html: str) -> str:
+    """Return *html* with what ``shield`` put away back in its place."""
+    return _CROSSING.sub(lambda found: chr(int(found.group(1), 16)), html)
 
 
 def finish(html: str) -> str:

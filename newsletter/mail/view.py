@@ -7,7 +7,7 @@ a clock: ``today`` is the day the text is for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from newsletter.content.calendar import long_date
+from newsletter.content.typography import open_profile, typeset
 from newsletter.mail import holes
 from newsletter.mail.pictures import PictureError, fit
 from newsletter.mail.theme import ink_on, luminance, prose_styles
@@ -89,8 +90,15 @@ def view_issue(
     language = publication.language
     paragraph = prose_styles(theme).get("p", "") if medium is Medium.MAIL else ""
 
+    nnbsp = theme.get("typography", {}).get("nnbsp", True)
+    profile = open_profile(language, nnbsp=nnbsp, protected=registries.protected)
+
+    def set_words(words: str) -> str:
+        # A feed's words are plain; two characters of theirs could open a hole.
+        return typeset(words.replace(holes.OPEN, "").replace(holes.CLOSE, ""), profile)
+
     def examples(level: int = 3) -> list[dict[str, Any]]:
-        return [view_example(item, level, medium, paragraph) for item in issue.examples]
+        return [view_example(item, level, medium, paragraph, set_words) for item in issue.examples]
 
     return {
         "medium": medium.value,
@@ -182,28 +190,25 @@ def _label(slug: str, terms: tuple[Term, ...]) -> str:
     return next((term.label for term in terms if term.slug == slug), slug)
 
 
-def view_example(example: Example, level: int, medium: Medium, style: str) -> dict[str, Any]:
+def view_example(
+    example: Example, level: int, medium: Medium, style: str, set_words: Callable[[str], str]
+) -> dict[str, Any]:
     """Return an example of the watch under the fields of an editor's own card."""
-    body: str = _bare(example.summary)
+    body: str = set_words(example.summary)
     if medium is not Medium.TEXT:
         styled = Markup(' style="{}"').format(style) if style else Markup()
         body = Markup("<p{}>{}</p>").format(styled, body)
     return {
-        "title": _bare(example.title),
+        "title": set_words(example.title),
         "level": level,
-        "territoire": _bare(example.territory),
+        "territoire": set_words(example.territory),
         "lien": example.link,
         "objectif": example.objective,
-        "acteurs": tuple(_bare(actor.name) for actor in example.actors),
+        "acteurs": tuple(set_words(actor.name) for actor in example.actors),
         "body": body,
         "bouton": "",
-        "source_name": _bare(example.source),
+        "source_name": set_words(example.source),
     }
-
-
-def _bare(words: str) -> str:
-    """Return a feed's words without the two characters that would open a hole."""
-    return words.replace(holes.OPEN, "").replace(holes.CLOSE, "")
 
 
 def cite(source: Source) -> str:
