@@ -44,7 +44,7 @@ def is_text(content: bytes) -> bool:
 
 
 def decode(content: bytes, file: str) -> Cleaned:
-    r"""Read *content* as UTF-8, else as what Windows writes, saying so. Line ends become ``\\n``."""
+    r"""Read *content* as UTF-8, else as Windows writes, saying so; ends become ``\n``."""
     text, findings = _decode(content, file)
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     cleaned = clean(text, file)

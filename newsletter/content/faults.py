@@ -116,7 +116,7 @@ FAULTS: Final[dict[str, Fault]] = {
     "no_header": Fault(
         ERROR,
         "This file does not begin with a header.",
-        "Put {keys} between two lines “---” at the top of the file.",
+        "Put “{keys}” between two lines “---” at the top of the file.",
     ),
     "unclosed_header": Fault(
         ERROR,
@@ -143,11 +143,6 @@ FAULTS: Final[dict[str, Fault]] = {
         ERROR,
         "The key “{key}” is missing.",
         "Add a line “{key}: …” to the header.",
-    ),
-    "control_in_value": Fault(
-        ERROR,
-        "The value of “{key}” holds a line break or a control character.",
-        "Type this value again on one line.",
     ),
     "unknown_term": Fault(
         ERROR,

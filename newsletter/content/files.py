@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
-from newsletter.config import Settings
+from newsletter.config import FILE_NAME, Settings
 from newsletter.content.blocks import BlockDeclaration
 from newsletter.content.debris import compose, decode, is_text
 from newsletter.content.faults import find, shorten
@@ -25,7 +26,17 @@ from newsletter.content.registries import SHAPES, Registries, file_of, line_of, 
 from newsletter.content.slugs import nearest
 from newsletter.content.typography import open_profile
 from newsletter.content.values import Kind
-from newsletter.model import Block, Convention, Finding, Issue, IssueId, Node, Place, Reading
+from newsletter.model import (
+    Block,
+    Convention,
+    Finding,
+    Issue,
+    IssueId,
+    Node,
+    Partner,
+    Place,
+    Reading,
+)
 from newsletter.templating import Templates, open_templates
 
 MAX_TEXT_BYTES: Final = 500_000
@@ -174,13 +185,26 @@ def load_registries(settings: Settings) -> Registries:
             text = _read_text(settings, path, shown, findings)
             texts[name] = text or ""
     registries = read_registries(texts)
-    logos = list(_check_logos(settings, registries, texts.get("partners", "")))
-    return Registries(
-        sources=registries.sources,
-        partners=registries.partners,
-        glossary=registries.glossary,
-        findings=(*findings, *registries.findings, *logos),
+    partners, logos = _settle_logos(settings, registries, texts.get("partners", ""))
+    return replace(
+        registries, partners=partners, findings=(*findings, *registries.findings, *logos)
     )
+
+
+def _settle_logos(
+    settings: Settings, registries: Registries, text: str
+) -> tuple[dict[str, Partner], list[Finding]]:
+    """Give each partner the logo's real path, or none. It counts from the publication's folder."""
+    partners: dict[str, Partner] = {}
+    findings: list[Finding] = []
+    for key, partner in registries.partners.items():
+        logo = _find_picture(settings, partner.logo, FILE_NAME) if partner.logo else ""
+        if isinstance(logo, Refusal):
+            place = Place(file_of("partners"), line_of(text, key, "logo"))
+            findings.append(find(logo.code, place, **logo.facts))
+            logo = ""
+        partners[key] = replace(partner, logo=logo)
+    return partners, findings
 
 
 # --- pictures -------------------------------------------------------------------------------------
@@ -256,21 +280,6 @@ def _nearest_picture(folder: Path, path: str) -> str:
     return f"images/{near}" if near else ""
 
 
-def _check_logos(settings: Settings, registries: Registries, text: str) -> Iterator[Finding]:
-    file = file_of("partners")
-    for partner in registries.partners.values():
-        if partner.logo:
-            found = _find_logo(settings, partner.logo)
-            if isinstance(found, Refusal):
-                line = line_of(text, partner.id, "logo")
-                yield find(found.code, Place(file, line), **found.facts)
-
-
-def _find_logo(settings: Settings, logo: str) -> str | Refusal:
-    """A logo's path counts from the publication's folder, as partners.toml says it."""
-    return _find_picture(settings, logo, "newsletter.toml")
-
-
 def read_pictures(
     settings: Settings, issue: Issue, *, templates: Templates | None = None
 ) -> Mapping[str, bytes]:
@@ -281,7 +290,7 @@ def read_pictures(
     templates = templates or open_templates(settings)
     registries = load_registries(settings)
     nodes = [*issue.edito, *(node for story in issue.stories for node in story.nodes)]
-    paths = dict.fromkeys(_named_pictures(settings, nodes, templates.blocks, registries))
+    paths = dict.fromkeys(_named_pictures(nodes, templates.blocks, registries))
     pictures: dict[str, bytes] = {}
     for path in paths:
         try:
@@ -292,7 +301,6 @@ def read_pictures(
 
 
 def _named_pictures(
-    settings: Settings,
     nodes: Iterable[Node],
     blocks: Mapping[str, BlockDeclaration],
     registries: Registries,
@@ -303,19 +311,17 @@ def _named_pictures(
         if node.convention in {Convention.FIGURE, Convention.THUMBNAIL}:
             yield str(node.fields["src"])
         elif node.convention is None and node.name in blocks:
-            yield from _field_pictures(settings, node, blocks[node.name], registries)
-        yield from _named_pictures(settings, node.body, blocks, registries)
+            yield from _field_pictures(node, blocks[node.name], registries)
+        yield from _named_pictures(node.body, blocks, registries)
 
 
 def _field_pictures(
-    settings: Settings, block: Block, declaration: BlockDeclaration, registries: Registries
+    block: Block, declaration: BlockDeclaration, registries: Registries
 ) -> Iterator[str]:
     for name, value in block.fields.items():
         kind = declaration.fields[name].kind
         if kind is Kind.IMAGE:
             yield str(value)
         elif kind is Kind.PARTNERS and isinstance(value, tuple):
-            for partner in (registries.partners.get(key) for key in value):
-                logo = _find_logo(settings, partner.logo) if partner and partner.logo else None
-                if isinstance(logo, str):
-                    yield logo
+            partners = (registries.partners.get(key) for key in value)
+            yield from (partner.logo for partner in partners if partner and partner.logo)

@@ -162,7 +162,7 @@ def _read_head(source: SourceText, keys: Mapping[str, Kind], house: House) -> _H
     required = [name for name in keys if name in REQUIRED]
     header = read_front_matter(source.text.split("\n"), source.file, names)
     if header is None:
-        wanted = ", ".join(f"“{alias(name, house.language)}: …”" for name in required)
+        wanted = ", ".join(f"{alias(name, house.language)}: …" for name in required)
         head.findings.append(find("no_header", Place(source.file, 1), keys=wanted))
         return head
     head.start = header.end

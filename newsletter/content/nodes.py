@@ -151,7 +151,7 @@ class _Builder:
 
     def _quote(self, group: list[Token]) -> Block:
         inner = group[1:-1]
-        attribution = self._take_attribution(inner)
+        attribution = self._take_attribution(inner, self._place(group[0]))
         body = (self._prose(inner),) if inner else ()
         return Block(
             name=Convention.QUOTE.value,
@@ -161,7 +161,7 @@ class _Builder:
             convention=Convention.QUOTE,
         )
 
-    def _take_attribution(self, inner: list[Token]) -> str:
+    def _take_attribution(self, inner: list[Token], place: Place) -> str:
         """Cut « — Nom, fonction » off the quotation's last line."""
         if len(inner) < 3 or inner[-1].type != "paragraph_close" or inner[-1].level != 1:
             return ""
@@ -176,7 +176,7 @@ class _Builder:
             inner[-2].children = children[: start - 1]
         else:
             del inner[-3:]
-        return plain(last)[found.end() :].strip()
+        return self._set(plain(last)[found.end() :].strip(), place)
 
     # --- ::: blocks
 

@@ -180,10 +180,10 @@ def _text(value: object) -> str:
 
 def cite(source: Source) -> tuple[str, str, str]:
     """Return what a note prints of a source: before its title, the title, and after it."""
-    before = [source.institute, source.sponsor, "« "]
-    after = [" »", source.sample, source.fielded, source.published]
+    before = [part for part in (source.institute, source.sponsor) if part]
+    after = [part for part in (source.sample, source.fielded, source.published) if part]
     return (
-        ", ".join(part for part in before if part),
-        source.title,
-        ", ".join(part for part in after if part) + ".",
+        "".join(f"{part}, " for part in before),
+        f"« {source.title} »",
+        "".join(f", {part}" for part in after) + ".",
     )

@@ -37,7 +37,7 @@ MARKS = re.compile(
       | [A-Za-z][\w+.-]{{1,20}}://[^\s<>«»{OPAQUE}]*          # an address of the web
       | \b(?:mailto|tel):[^\s<>«»{OPAQUE}]+
       | (?<![\w.@+-])[\w.+-]{{1,64}}@[\w-]{{1,63}}(?:\.[\w-]{{1,63}}){{1,8}}
-      | (?<![\w.@-])(?:[A-Za-z0-9-]{{1,63}}\.){{1,8}}[a-z]{{2,12}}(?![\w.])(?:[/?\#][^\s<>«»]*)?
+      | (?<![\w.@-])(?:[A-Za-z0-9-]{{1,63}}\.){{1,8}}[a-z]{{2,12}}(?![\w.])(?:[/?\#]\S*)?
       | (?<!\d)\d{{1,2}}:\d{{2}}(?::\d{{2}})?(?!\d)           # 10:30
       | (?<![{BLANKS}])[{BLANKS}]++[:;]-?[)(DPp](?!\w)        # emoticons
       | (?<![\w{BLANKS}])[:;]-[)(DPp](?!\w)
@@ -49,16 +49,18 @@ MARKS = re.compile(
   | (?P<colon>(?<![{BLANKS}])[{BLANKS}]*+:++)
   | (?P<dots>\.{{2,}}+)
   | (?P<apostrophe>')
-  | (?P<thousands>(?<![\d,.])(?<!\d[{BLANKS}])\d{{1,3}}(?:[{BLANKS}]\d{{3}}){{1,5}}(?!\d))
+  | (?P<thousands>(?<!\d)(?<!\d[,.{BLANKS}])\d{{1,3}}(?:[{BLANKS}]\d{{3}}){{1,5}}(?!\d))
+  | (?P<clock>(?<=\d)[{BLANKS}]*+h[{BLANKS}]++(?=\d\d?\b))
   | (?P<unit>(?<=\d)[{BLANKS}]++(?=(?:{UNITS})(?![\w’'])))
   | (?P<sign>(?<=\d)(?=[%€‰]))
-  | (?P<minutes>(?<=\dh)[{BLANKS}](?=\d\d?\b)|(?<=\d[{BLANKS}]h)[{BLANKS}](?=\d\d?\b))
   | (?P<title>\b(?:{TITLES})\.?[{BLANKS}](?=[^\W\d_a-z]))
   | (?P<page>(?<!\w)(?:{PAGES})[{BLANKS}]?(?=\d))
     """,
     re.VERBOSE,
 )
-OPENERS = "([{¿¡/-–—*_\"“‘'"
+# No blank is put in behind these: they open something, or are marks themselves.
+OPENERS = ";!?:([{«¿¡/-–—*_\"“‘'"
+SPACES = " \u00a0\u202f\n\t"
 CLOSERS = ')]}»"”’*_…,. \u00a0\u202f\n\t'
 
 
@@ -72,7 +74,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """Replace ``text[start:end]`` by ``by``; only blanks, an apostrophe or dots are replaced."""
+    """Replace ``text[start:end]`` by ``by``: blanks, an apostrophe or dots change, no other sign."""
 
     start: int
     end: int
@@ -184,7 +186,7 @@ def _colon(text: str, mark: re.Match[str], _: Profile) -> Edit | None:
     before = _before(text, mark)
     if before == "\n" or mark.end() - end > 1:
         return None
-    if end == mark.start() and (before in OPENERS or not _after(text, mark).isspace()):
+    if end == mark.start() and (before in OPENERS or _after(text, mark) not in f"»{SPACES}"):
         return None
     return _replace(mark.start(), end, text, NBSP)
 
@@ -209,6 +211,11 @@ def _blank(text: str, mark: re.Match[str], _: Profile) -> Edit | None:
     return _replace(mark.start(), mark.end(), text, NBSP)
 
 
+def _clock(text: str, mark: re.Match[str], _: Profile) -> Edit | None:
+    by = f"{NBSP}h{NBSP}" if mark.group()[0] in BLANKS else f"h{NBSP}"
+    return _replace(mark.start(), mark.end(), text, by)
+
+
 def _title(text: str, mark: re.Match[str], _: Profile) -> Edit | None:
     if not _after(text, mark).isupper():
         return None
@@ -230,7 +237,7 @@ RULES: Final[dict[str, Callable[[str, re.Match[str], Profile], Edit | None]]] = 
     "thousands": _thousands,
     "unit": _blank,
     "sign": _blank,
-    "minutes": _blank,
+    "clock": _clock,
     "title": _title,
     "page": _page,
 }

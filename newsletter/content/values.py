@@ -111,7 +111,7 @@ def _count_or_ids(text: object) -> object:
     return split_list(text)
 
 
-_Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000)]
+_Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 _Number = Annotated[int, BeforeValidator(_plain_number), Field(ge=-(10**15), le=10**15)]
 _List = Annotated[tuple[_Text, ...], BeforeValidator(split_list), Field(min_length=1)]
 _Id = Annotated[str, StringConstraints(pattern=r"^[\w.:/-]+$", max_length=200)]
