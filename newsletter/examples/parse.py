@@ -104,7 +104,7 @@ def parse_feed(content: bytes, url: str, content_type: str = "") -> ParsedFeed:
         sanitize_html=False,  # bypassable; nh3 does it
         resolve_relative_uris=False,
     )
-    if not found.entries and not found.version:
+    if not found.entries and not found.get("version"):
         raise NotAFeed("not_a_feed")
     if mended or found.bozo:
         repairs += ("markup",)
@@ -129,8 +129,9 @@ def _newest(entries: list[Any]) -> list[Any]:
 
 
 def _when(entry: Any) -> tuple[int, ...]:
-    parsed = entry.get("updated_parsed") or entry.get("published_parsed")
-    return tuple(parsed) if parsed else ()
+    # Asked one by one: feedparser warns when it answers for another.
+    parsed = (entry.get(name) for name in ("updated_parsed", "published_parsed") if name in entry)
+    return tuple(next(filter(None, parsed), ()))
 
 
 def _read_entry(entry: Any, prefix: str, document: str) -> ParsedEntry:

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -49,6 +51,14 @@ class FeedServer:
     def serve(self, path: str, body: bytes = b"", **how) -> str:
         self.pages[path] = Page(body=body, **how)
         return self.url(path)
+
+    def wrap(self, context: ssl.SSLContext) -> None:
+        """Speak TLS from now on; a failed handshake is the client's affair."""
+        plain = self._server.socket
+        self._server.socket = context.wrap_socket(
+            plain, server_side=True, do_handshake_on_connect=False
+        )
+        self._server.handle_error = lambda *_: None
 
     def close(self) -> None:
         self.closing.set()
@@ -141,9 +151,7 @@ def packed_bomb(size: int) -> Callable[[BaseHTTPRequestHandler, threading.Event]
         handler.send_header("Content-Encoding", "gzip")
         handler.send_header("Content-Length", str(len(body)))
         handler.end_headers()
-        try:
+        with contextlib.suppress(OSError):  # it stops reading, as it should
             handler.wfile.write(body)
-        except OSError:
-            pass  # it stopped reading, as it should
 
     return play
