@@ -16,7 +16,14 @@ LABELS = {
 }
 PROFILES = ("collectivite", "association", "entreprise", "fondation", "academique", "institution",
             "reseau", "media", "citoyen", "autre")  # fmt: skip
-SCALES = ("commune", "intercommunalite", "departement", "region", "national", "international")
+SCALES = {
+    "commune": "Commune",
+    "intercommunalite": "Intercommunalité",
+    "departement": "Département",
+    "region": "Région",
+    "national": "France entière",
+    "international": "International",
+}
 REGIONS = {
     "auvergne-rhone-alpes": "Auvergne-Rhône-Alpes",
     "bourgogne-franche-comte": "Bourgogne-Franche-Comté",
@@ -46,7 +53,7 @@ def terms(words: dict[str, str]) -> tuple[Term, ...]:
 TAXONOMY = Taxonomy(
     objectives=terms(LABELS),
     profiles=terms(dict(zip(PROFILES, PROFILES, strict=True))),
-    territories=terms(dict(zip(SCALES, SCALES, strict=True)) | REGIONS),
+    territories=terms(SCALES | REGIONS),
 )
 
 
