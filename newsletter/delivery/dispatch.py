@@ -1,26 +1,31 @@
-"""One run, every reader once: picks, composes, submits, records.
+"""One run, every reader once: takes the run, dispatches it, says what came of it.
 
-In: settings, an engine, keys, the id of a run in ``dispatching``, a clock. Out: what came of it.
-Never: rendering, feeds or web code; a dot before its intent is committed (DESIGN 6).
+In: settings, an engine, keys, the id of a run in ``dispatching``, a clock. Out: a
+``DispatchResult``. Never: rendering, feeds or web code; a dot before its intent is committed
+(DESIGN 6); two live dispatchers on one run.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from newsletter.config import Keys, Settings
-from newsletter.model import Tally
-
-
-class StopFlag(Protocol):
-    """Anything with ``is_set``: a ``threading.Event``."""
-
-    def is_set(self) -> bool: ...
+from newsletter.delivery import crash_points, states
+from newsletter.delivery.commits import LEASE
+from newsletter.delivery.desk import Desk, Ending, Job, StopFlag
+from newsletter.delivery.pacing import choose_window
+from newsletter.delivery.smtp import Deadlines, open_endpoints
+from newsletter.errors import ConfigError, NotFound, StoreError
+from newsletter.mail.compose import Compiled, compile_message
+from newsletter.mail.dkim import Signer, make_signer
+from newsletter.model import Run, RunId, RunState, Tally
+from newsletter.store import database, ledger, owners, runs, windows
+from newsletter.store.ledger import Lease
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,10 +34,10 @@ class DispatchResult:
 
     ``reason`` is '' when all that could be done was done, else one word: ``elsewhere`` (another
     live dispatcher holds the run), ``stopped`` (by a person), ``terminated`` (the stop flag),
-    ``relay`` (it cannot be used; ``problem`` says why), ``policy``, ``configuration`` or
-    ``canary`` (the run was stopped and a person must look), ``lease_lost``.
-    ``finished``: nothing is pending, sending or deferred, and the run is done. ``due_at``: when
-    the next deferred reader is due.
+    ``relay`` (it cannot be used now; ``problem`` says why), ``expired`` (the run's 24 h are over),
+    ``lease_lost``; and when the run was stopped and a person must look: ``policy``,
+    ``configuration``, ``canary``. ``finished``: nothing is pending, sending or deferred, and the
+    run is done. ``due_at``: when the next deferred reader is due.
     """
 
     run_id: int
@@ -52,6 +57,170 @@ def dispatch(
     clock: Callable[[], datetime],
     progress: Callable[[Tally], None] | None = None,
     stop: StopFlag | None = None,
+    deadlines: Deadlines | None = None,
 ) -> DispatchResult:
-    """Go on with a run until nothing is left to do now; safe to call again at any time."""
-    raise NotImplementedError
+    """Go on with a run until nothing is left to do now; safe to call again at any time.
+
+    A run that is done answers so. Raise NotFound for a run that has not started, StoreError when
+    the ledger cannot be written.
+    """
+    with database.read(engine) as connection:
+        run = runs.read_run_by_id(connection, RunId(run_id))
+    if run is None or run.started_at is None:
+        raise NotFound(f"run {run_id} has not started")
+    if run.state is not RunState.DISPATCHING or run.stopped:
+        return _report(engine, run_id, Ending("stopped" if run.stopped else ""))
+    with owners.open_owner(engine) as owner:
+        lease = _take(engine, run, owner, clock())
+        if lease is None:
+            return _report(engine, run_id, Ending("elsewhere"))
+        crash_points.reach("run.started")
+        try:
+            ending = _dispatch(
+                settings,
+                engine,
+                keys,
+                run=run,
+                lease=lease,
+                clock=clock,
+                progress=progress,
+                stop=stop,
+                deadlines=deadlines or Deadlines(),
+            )
+        except BaseException:
+            _release(engine, lease)
+            raise
+        crash_points.reach("run.finishing")
+        return _close(engine, run, lease, ending, clock())
+
+
+def _take(engine: Engine, run: Run, owner: str, now: datetime) -> Lease | None:
+    """Take the run, and settle what the dead left: all in one transaction."""
+    with database.write(engine) as connection:
+        is_dead = owners.death_prover(engine, connection)
+        lease = ledger.claim_lease(
+            connection, run.id, owner, now=now, until=now + LEASE, is_dead=is_dead
+        )
+        if lease is not None:
+            ledger.bury_dead(connection, run.id, is_dead=is_dead, now=now)
+            ledger.cancel_gone(connection, run.id)
+            ledger.wake_due(connection, run.id, now=now)
+        return lease
+
+
+def _dispatch(
+    settings: Settings,
+    engine: Engine,
+    keys: Keys,
+    *,
+    run: Run,
+    lease: Lease,
+    clock: Callable[[], datetime],
+    progress: Callable[[Tally], None] | None,
+    stop: StopFlag | None,
+    deadlines: Deadlines,
+) -> Ending:
+    assert run.started_at is not None
+    deadline_at = run.started_at + states.RUN_DEADLINE
+    if clock() >= deadline_at:
+        return Ending("expired")
+    with database.read(engine) as connection:
+        tally = ledger.tally(connection, run.id)
+        compiled = _compile(connection, settings, keys, run)
+    if not tally.pending:
+        return Ending()
+    with open_endpoints(settings) as endpoints:
+        job = Job(
+            engine=engine,
+            lease=lease,
+            compiled=compiled,
+            endpoints=endpoints,
+            window=choose_window(settings.relay),
+            clock=clock,
+            deadline_at=deadline_at,
+            tally=tally,
+            deadlines=deadlines,
+            signs=bool(settings.relay.dkim.selector),
+            progress=progress,
+            stop=stop,
+        )
+        return asyncio.run(_run(job))
+
+
+async def _run(job: Job) -> Ending:
+    return await Desk(job).run()
+
+
+def _compile(connection: Connection, settings: Settings, keys: Keys, run: Run) -> Compiled:
+    edition = windows.read_edition(connection, run.digest or "")
+    if edition is None:
+        raise NotFound(f"the edition of run {run.id} is gone", remedy="restore the database")
+    assert run.started_at is not None
+    # Date is the start of the run: a repeat in a later dispatch has the same bytes.
+    return compile_message(
+        edition,
+        settings=settings,
+        keys=keys,
+        run_id=run.id,
+        date=run.started_at,
+        signer=load_signer(settings),
+    )
+
+
+def load_signer(settings: Settings) -> Signer | None:
+    """Read the DKIM keys of the settings; None when the relay signs. Raise ConfigError."""
+    dkim = settings.relay.dkim
+    if not dkim.selector:
+        return None
+    pems = []
+    for key, name in (("key_file", dkim.key_file), ("ed25519_key_file", dkim.ed25519_key_file)):
+        try:
+            pems.append((settings.root / name).read_bytes() if name else b"")
+        except OSError as error:
+            raise ConfigError(
+                f"cannot be read: {error.strerror}", key=f"relay.dkim.{key}", path=name
+            ) from None
+    domain = settings.sender.address.rpartition("@")[2]
+    return make_signer(dkim, domain=domain, rsa_pem=pems[0], ed25519_pem=pems[1])
+
+
+# --- the end -------------------------------------------------------------------------------------
+
+
+def _close(engine: Engine, run: Run, lease: Lease, ending: Ending, now: datetime) -> DispatchResult:
+    """Write the end of a dispatch: expire, stop, finish, let go."""
+    with database.write(engine) as connection:
+        if ending.reason == "expired":
+            ledger.expire(connection, run.id, now=now)
+        if ending.stops_run:
+            ledger.stop_run(connection, run.id, reason=ending.reason, now=now)
+        ledger.release_lease(connection, lease)
+        if ledger.finish(connection, run.id, now=now):
+            _suppress_vanished(connection, run, now)
+    return _report(engine, run.id, ending)
+
+
+def _release(engine: Engine, lease: Lease) -> None:
+    try:
+        with database.write(engine) as connection:
+            ledger.release_lease(connection, lease)
+    except StoreError:
+        pass  # the lease runs out, and this owner is provably dead
+
+
+def _report(engine: Engine, run_id: int, ending: Ending) -> DispatchResult:
+    with database.read(engine) as connection:
+        run = runs.read_run_by_id(connection, RunId(run_id))
+        assert run is not None
+        return DispatchResult(
+            run_id=run_id,
+            tally=ledger.tally(connection, run_id),
+            finished=run.state is RunState.DONE,
+            reason=ending.reason,
+            problem=ending.problem,
+            due_at=ledger.next_due_at(connection, run_id),
+        )
+
+
+def _suppress_vanished(connection: Connection, run: Run, now: datetime) -> None:
+    """Placeholder until settling lands."""

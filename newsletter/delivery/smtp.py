@@ -1,16 +1,442 @@
-"""The asyncio edge of SMTP: sockets, TLS, deadlines around ``smtp_protocol``."""
+"""The asyncio edge of SMTP: sockets, TLS and deadlines around ``smtp_protocol``.
+
+In: where the relay is, on what terms. Out: a ``Connection`` that writes bytes and hands on events;
+one message submitted; what a relay offers. Never: a decision about a reader; a certificate taken
+on trust where TLS is required.
+"""
 
 from __future__ import annotations
 
-from newsletter.config import Settings
-from newsletter.delivery.states import Reply
+import asyncio
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+from newsletter.config import Relay, Settings
+from newsletter.delivery.pacing import domain_of
+from newsletter.delivery.smtp_greeting import Credentials, Failed, Problem, Ready, StartTls, Terms
+from newsletter.delivery.smtp_protocol import (
+    BadAddress,
+    Closing,
+    Event,
+    Proceed,
+    Session,
+    Settled,
+)
+from newsletter.delivery.states import Reply, Stage
+from newsletter.errors import (
+    AuthFailed,
+    ConnectFailed,
+    RelayError,
+    TimedOut,
+    TlsFailed,
+    Unanswered,
+)
+
+IN_FLIGHT = 8  # messages at once on a connection with BDAT (DELIVERY 0.3)
 
 
-def submit_one(settings: Settings, *, sender: str, recipient: str, content: bytes) -> Reply:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadlines:
+    """Seconds the relay has at each stage.
+
+    Short before the dot, for the reader stays pending; RFC 5321 §4.5.3.2.6 after it, for giving up
+    early is how duplicates are made.
+    """
+
+    connect: float = 30.0
+    banner: float = 30.0
+    command: float = 60.0
+    data: float = 120.0
+    body: float = 180.0
+    dot: float = 600.0
+    backoff: float = 1.0  # factor on the waits between attempts to connect
+
+    def of(self, stage: Stage) -> float:
+        match stage:
+            case Stage.BANNER:
+                return self.banner
+            case Stage.DATA:
+                return self.data
+            case Stage.BODY:
+                return self.body
+            case Stage.DOT:
+                return self.dot
+            case _:
+                return self.command
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """A relay: where, on what terms, how it proves who it is."""
+
+    relay: Relay
+    host: str
+    port: int
+    terms: Terms
+    context: ssl.SSLContext
+
+
+@contextmanager
+def open_endpoints(settings: Settings) -> Iterator[tuple[Endpoint, ...]]:
+    """Yield the relays of the settings; the embedded one lives as long as the block."""
+    relays = (settings.relay, *settings.relays)
+    name = domain_of(settings.sender.address)
+    if not any(relay.is_embedded for relay in relays):
+        yield tuple(_find_endpoint(relay, name) for relay in relays)
+        return
+    from newsletter.delivery.embedded import open_relay
+
+    with open_relay(settings.var_dir / "mailbox") as (host, port):
+        yield tuple(
+            _make_endpoint(relay, name, host, port, tls=False)
+            if relay.is_embedded
+            else _find_endpoint(relay, name)
+            for relay in relays
+        )
+
+
+def _find_endpoint(relay: Relay, name: str) -> Endpoint:
+    parts = urlsplit(relay.url)
+    implicit = parts.scheme == "smtps"
+    port = parts.port or (465 if implicit else 25)
+    return _make_endpoint(relay, name, parts.hostname or "", port, tls=implicit)
+
+
+def _make_endpoint(relay: Relay, name: str, host: str, port: int, *, tls: bool) -> Endpoint:
+    user = unquote(urlsplit(relay.url).username or "")
+    credentials = (
+        Credentials(user=user, password=relay.password, mechanism=relay.auth) if user else None
+    )
+    terms = Terms(
+        name=name,
+        tls_active=tls,
+        tls_required=relay.tls_required,
+        credentials=credentials,
+        secrets_in_clear=relay.is_loopback,
+        chunking=relay.chunking == "auto",
+        in_flight=IN_FLIGHT,
+    )
+    return Endpoint(relay=relay, host=host, port=port, terms=terms, context=_open_context(relay))
+
+
+def _open_context(relay: Relay) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if not relay.tls_required:
+        # Opportunistic (RFC 7435): encrypted for whoever it is; refusing would mean clear text.
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+# --- one connection ------------------------------------------------------------------------------
+
+
+class Listener(Protocol):
+    """Who is told what happens on a connection."""
+
+    def on_event(self, event: Event) -> None: ...
+
+    def on_lost(self, connection: Connection, reason: str) -> None:
+        """Hear that the connection is gone: drop, timeout, busy, desync, closed or withdrawn."""
+
+
+class Connection(asyncio.Protocol):
+    """A socket, its session, and one timer for the stage it is in."""
+
+    def __init__(self, endpoint: Endpoint, deadlines: Deadlines, listener: Listener) -> None:
+        self.endpoint = endpoint
+        self.session = Session(endpoint.terms)
+        self.is_lost = False
+        self._deadlines = deadlines
+        self._listener = listener
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._greeted: asyncio.Future[Event | None] = self._loop.create_future()
+        self._reason = "drop"
+
+    # --- asyncio's calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        first = self._transport is None
+        self._transport = transport
+        if first:
+            sock = transport.get_extra_info("socket")
+            # Without it the held dot waits 40 ms for a delayed ACK (DELIVERY 2.3).
+            if not sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._arm()
+
+    def data_received(self, data: bytes) -> None:
+        session = self.session
+        before = session.answered
+        out, events = session.receive(data)
+        if out:
+            self.write(out)
+        for event in events:
+            if isinstance(event, (Ready, Failed, StartTls)):
+                self._resolve(event)
+            else:
+                self._listener.on_event(event)
+        if session.answered != before:
+            # Only a whole reply starts the clock again: trickled bytes do not (tarpits).
+            self._arm()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        self._disarm()
+        if self.is_lost:
+            return
+        self.is_lost = True
+        self.session.is_over = True
+        if not self._greeted.done():
+            self._greeted.set_result(None)
+        self._listener.on_lost(self, self._reason)
+
+    # --- what the lanes call
+
+    @property
+    def is_open(self) -> bool:
+        return not self.is_lost and self._transport is not None
+
+    def write(self, data: bytes) -> None:
+        if self._transport is not None and not self.is_lost:
+            self._transport.write(data)
+            self._arm()
+
+    def end(self) -> None:
+        """Say goodbye and close; nothing may be in flight."""
+        if self.is_open and self._transport is not None:
+            if not self.session.is_over:
+                self._transport.write(self.session.quit())
+            self._reason = "closed"
+            self._transport.close()
+
+    def abort(self, reason: str) -> None:
+        """Close at once, whatever is in flight: the listener settles it."""
+        self._reason = reason
+        if self._transport is not None and not self.is_lost:
+            self._transport.abort()
+            # Now, not in the next turn of the loop: nothing may be written in between.
+            self.connection_lost(None)
+
+    # --- greeting
+
+    async def greet(self) -> None:
+        """Wait until the first envelope may be submitted; raise RelayError."""
+        while True:
+            event = await self._greeted
+            if isinstance(event, Ready):
+                return
+            if not isinstance(event, StartTls):
+                raise self._explain(event)
+            self._greeted = self._loop.create_future()
+            await self._encrypt()
+
+    async def _encrypt(self) -> None:
+        assert self._transport is not None
+        try:
+            transport = await self._loop.start_tls(
+                self._transport,
+                self,
+                self.endpoint.context,
+                server_hostname=self.endpoint.host,
+                ssl_handshake_timeout=self._deadlines.command,
+            )
+        except (OSError, ssl.SSLError) as error:
+            raise _tls_failed(self.endpoint, error) from error
+        if transport is None:  # closed while it was being encrypted
+            raise _tls_failed(self.endpoint, ConnectionResetError("connection lost"))
+        self._transport = transport
+        self.write(self.session.tls_started())
+        self._arm()
+
+    def _resolve(self, event: Event) -> None:
+        if not self._greeted.done():
+            self._greeted.set_result(event)
+
+    def _explain(self, event: Event | None) -> RelayError:
+        host = self.endpoint.host
+        if event is None and self._reason == "timeout":
+            return TimedOut(f"{host} does not answer at {self.session.stage}", host=host)
+        if event is None:
+            return ConnectFailed(f"{host} closed the connection", host=host)
+        assert isinstance(event, Failed)
+        return _explain_failure(event, host)
+
+    # --- the deadline
+
+    def _arm(self) -> None:
+        session = self.session
+        if not session.is_waiting and not session.in_flight:
+            self._deadline = 0.0
+            return
+        self._deadline = self._loop.time() + self._deadlines.of(session.stage)
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._deadline, self._look_at_clock)
+        elif self._timer.when() > self._deadline:
+            self._timer.cancel()
+            self._timer = self._loop.call_at(self._deadline, self._look_at_clock)
+
+    def _look_at_clock(self) -> None:
+        self._timer = None
+        if self._deadline and self._loop.time() >= self._deadline:
+            self.abort("timeout")
+        elif self._deadline:
+            self._timer = self._loop.call_at(self._deadline, self._look_at_clock)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+async def connect(endpoint: Endpoint, deadlines: Deadlines, listener: Listener) -> Connection:
+    """Return a connection that may take its first envelope; raise RelayError."""
+    loop = asyncio.get_running_loop()
+    connection: Connection | None = None
+    try:
+        async with asyncio.timeout(deadlines.connect):
+            _, connection = await loop.create_connection(
+                lambda: Connection(endpoint, deadlines, listener),
+                endpoint.host,
+                endpoint.port,
+                ssl=endpoint.context if endpoint.terms.tls_active else None,
+                server_hostname=endpoint.host if endpoint.terms.tls_active else None,
+                ssl_handshake_timeout=deadlines.command if endpoint.terms.tls_active else None,
+            )
+    except TimeoutError:
+        raise TimedOut(f"{endpoint.host} does not answer", host=endpoint.host) from None
+    except ssl.SSLError as error:
+        raise _tls_failed(endpoint, error) from error
+    except OSError as error:
+        raise ConnectFailed(
+            f"{endpoint.host}:{endpoint.port} cannot be reached: {error.strerror or error}",
+            host=endpoint.host,
+            remedy="check relay.url, and that the relay runs",
+        ) from error
+    try:
+        await connection.greet()
+    except BaseException:
+        connection.abort("closed")
+        raise
+    return connection
+
+
+def _tls_failed(endpoint: Endpoint, error: Exception) -> TlsFailed:
+    return TlsFailed(
+        f"{endpoint.host}: TLS failed: {error}",
+        host=endpoint.host,
+        remedy="check the relay's name and certificate; nothing was sent in clear",
+    )
+
+
+def _explain_failure(failed: Failed, host: str) -> RelayError:
+    said = f"{host}: {failed.detail or failed.reply} (at {failed.stage})"
+    match failed.problem:
+        case Problem.AUTH:
+            return AuthFailed(said, host=host, remedy="check relay.url's user and the password")
+        case Problem.TLS:
+            return TlsFailed(said, host=host, remedy="nothing was sent; ask the relay's operator")
+        case Problem.REFUSED:
+            return Unwelcome(said, host=host, remedy="ask the relay's operator")
+        case _:
+            return ConnectFailed(said, host=host, remedy="try again later")
+
+
+class Unwelcome(ConnectFailed):
+    """The relay refuses us for good: trying again will not help."""
+
+
+# --- one message ---------------------------------------------------------------------------------
+
+
+def submit_one(
+    settings: Settings,
+    *,
+    sender: str,
+    recipient: str,
+    content: bytes,
+    deadlines: Deadlines | None = None,
+) -> Reply:
     """Submit one message on a connection of its own and return the relay's answer to it.
 
-    The answer may be a *no*, to MAIL, RCPT, DATA or the dot: it is a value. Raise RelayError when
-    no message could be offered at all; ``RelayError.code`` says which way. When the dot may have
-    left and no answer came, raise ``Unanswered``.
+    The answer may be a *no* to MAIL, RCPT, DATA or the dot: it is a value. Raise RelayError when
+    nothing could be offered, BadAddress for an address that must not reach a command line, and
+    Unanswered when the dot may have left and no answer came.
     """
-    raise NotImplementedError
+    with open_endpoints(settings) as endpoints:
+        courier = _Courier(sender, recipient, content)
+        return asyncio.run(courier.submit(endpoints[0], deadlines or Deadlines()))
+
+
+def probe_relay(settings: Settings) -> str:
+    """Greet every relay and return what they offer; raise RelayError for the first that fails."""
+    with open_endpoints(settings) as endpoints:
+        return "; ".join(asyncio.run(_probe(endpoint)) for endpoint in endpoints)
+
+
+async def _probe(endpoint: Endpoint) -> str:
+    connection = await connect(endpoint, Deadlines(), _Courier("", "", b""))
+    offer = connection.session.offer
+    connection.end()
+    words = [
+        "TLS" if connection.session.is_encrypted else "no TLS",
+        "PIPELINING" if offer.pipelining else "no PIPELINING",
+        *(["CHUNKING"] if offer.chunking else []),
+        *([f"SIZE {offer.size}"] if offer.size else []),
+    ]
+    return f"{endpoint.host}:{endpoint.port} answers ({', '.join(words)})"
+
+
+class _Courier:
+    """Carries one message, one command after another."""
+
+    def __init__(self, sender: str, recipient: str, content: bytes) -> None:
+        self._sender, self._recipient, self._content = sender, recipient, content
+        self._connection: Connection | None = None
+        self._answer: asyncio.Future[Reply] | None = None
+
+    async def submit(self, endpoint: Endpoint, deadlines: Deadlines) -> Reply:
+        self._answer = asyncio.get_running_loop().create_future()
+        self._connection = await connect(endpoint, deadlines, self)
+        session = self._connection.session
+        too_large = session.check_size(len(self._content))
+        if too_large is not None:
+            self._connection.end()
+            return too_large
+        try:
+            envelope = session.open(0, self._sender, self._recipient, len(self._content))
+        except BadAddress:
+            self._connection.end()
+            raise
+        self._connection.write(envelope)
+        return await self._answer
+
+    def on_event(self, event: Event) -> None:
+        assert self._connection is not None
+        assert self._answer is not None
+        match event:
+            case Proceed():
+                session = self._connection.session
+                self._connection.write(self._content + session.finish(0))
+            case Settled(reply=reply):
+                self._answer.set_result(reply)
+                self._connection.end()
+            case Closing(reason=reason):
+                self._connection.abort(reason)
+
+    def on_lost(self, connection: Connection, reason: str) -> None:
+        if self._answer is None or self._answer.done() or self._connection is None:
+            return
+        host = connection.endpoint.host
+        doubted = any(stage is Stage.DOT for _, stage in connection.session.unsettled())
+        error = Unanswered if doubted else (TimedOut if reason == "timeout" else ConnectFailed)
+        self._answer.set_exception(error(f"{host}: connection lost ({reason})", host=host))

@@ -104,9 +104,12 @@ CONFIGURATION_ENHANCED = frozenset({"5.1.7", "5.1.8"})
 #: Reasons that `resolve --retry` may open again.
 RETRYABLE = frozenset({"policy", "size", "configuration"})
 
-_RELAYING = re.compile(r"relay(ing)?\b.{0,24}\b(denied|not permitted|prohibited)|not relay", re.I)
-_TOO_MANY = re.compile(r"too many", re.I)
-_THROTTLE = re.compile(r"thrott|rate|too (many|fast)|exceed|slow", re.I)
+_RELAYING = re.compile(
+    r"relay(ing)?\b.{0,24}\b(denied|not permitted|prohibited)|not relay", re.IGNORECASE
+)
+_TOO_MANY = re.compile(r"too many", re.IGNORECASE)
+_THROTTLE = re.compile(r"thrott|rate|too (many|fast)|exceed|slow", re.IGNORECASE)
+_PROTOCOL_ERRORS = frozenset({500, 502, 503, 504, 521})
 _TOO_LARGE = frozenset({"5.3.4", "5.2.3"})
 _WITH_MESSAGE = frozenset({Stage.DATA, Stage.BODY, Stage.DOT})
 
@@ -144,14 +147,14 @@ def _classify_final(stage: Stage, reply: Reply) -> Verdict:
         reply.code == 552 and not reply.enhanced and stage in _WITH_MESSAGE
     ):
         return Verdict(State.REFUSED, "size", Blame.MESSAGE)
-    if _is_configuration(reply):
+    is_policy = reply.enhanced.startswith(("5.7.", "5.6."))
+    if _is_configuration(reply) or (stage is Stage.MAIL and not is_policy and reply.code >= 550):
+        # At MAIL no reader has been named yet: it is about our sender.
         return Verdict(State.PENDING, "configuration", Blame.CONFIGURATION)
-    if reply.code in {500, 502, 503, 504, 521} and not reply.enhanced.startswith("5.7."):
-        return Verdict(State.PENDING, "desync", Blame.CONNECTION, close=True)
-    if reply.enhanced.startswith(("5.7.", "5.6.")):
+    if is_policy:
         return Verdict(State.REFUSED, "policy", Blame.MESSAGE)
-    if stage is Stage.MAIL:  # no reader has been named: it is about our sender
-        return Verdict(State.PENDING, "configuration", Blame.CONFIGURATION)
+    if reply.code in _PROTOCOL_ERRORS:
+        return Verdict(State.PENDING, "desync", Blame.CONNECTION, close=True)
     return _classify_refusal(stage, reply)
 
 
@@ -234,7 +237,7 @@ BREAKER_SURE = 5  # so many answers, and every one of them a policy refusal
 
 @dataclass(slots=True)
 class Breaker:
-    """Counts answers about one run; opens when relays refuse the message itself (5.7.x)."""
+    """Counts answers about one run; opens when relays refuse the message itself (5.7.x, size)."""
 
     answered: int = 0
     policies: int = 0
@@ -243,7 +246,7 @@ class Breaker:
     def count(self, verdict: Verdict, reply: Reply) -> bool:
         """Count one answer; return True when the run must stop and a person must look."""
         self.answered += 1
-        if verdict.reason != "policy":
+        if verdict.blame is not Blame.MESSAGE:
             return False
         self.policies += 1
         signature = f"{reply.code} {reply.enhanced}"

@@ -1,0 +1,206 @@
+"""The one transaction at a time: results of the last window, intents of the next.
+
+In: flights that want to be sent, flights that came to an end. Out: which may send their dot.
+Never: two transactions at once, a result forgotten because the database was busy, a statement on
+the event loop's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import Engine
+
+from newsletter.delivery import crash_points
+from newsletter.delivery.flights import Flight
+from newsletter.delivery.states import Step
+from newsletter.errors import Busy, StoreError
+from newsletter.model import DeliveryState
+from newsletter.store import database
+from newsletter.store.ledger import Lease
+from newsletter.store.windows import Answer, Result, commit_window
+
+LEASE = timedelta(seconds=60)
+BEAT_S = 3.0  # the lease is renewed and a person's stop is seen at least so often
+FLUSH_S = 0.05  # results wait so long for intents to travel with
+FLUSH_COUNT = 64
+RETRY_S = 0.5
+#: How long a database may refuse before the dispatch gives up.
+PATIENCE_BUSY_S = 120.0
+PATIENCE_S = 10.0
+
+
+class Outcome(NamedTuple):
+    """How one flight ended."""
+
+    flight: Flight
+    step: Step
+    reply: str
+
+
+class _Batch(NamedTuple):
+    outcomes: list[Outcome]
+    intents: list[Flight]
+
+
+class Commits:
+    """Collects what is to be written, writes it in a thread, tells what was granted."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        lease: Lease,
+        *,
+        clock: Callable[[], datetime],
+        pool: Executor,
+        on_answer: Callable[[Answer, list[Outcome], list[Flight]], None],
+        on_failure: Callable[[StoreError], None],
+    ) -> None:
+        self._engine, self._lease, self._clock, self._pool = engine, lease, clock, pool
+        self._on_answer, self._on_failure = on_answer, on_failure
+        self._loop = asyncio.get_running_loop()
+        self._outcomes: list[Outcome] = []
+        self._wanted: list[Flight] = []
+        self._is_busy = False
+        self._is_due = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._beat: asyncio.TimerHandle | None = None
+        self._failing_since: float | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        return not (self._is_busy or self._outcomes or self._wanted)
+
+    def start(self) -> None:
+        self._beat = self._loop.call_later(BEAT_S, self._renew)
+
+    def close(self) -> None:
+        for timer in (self._timer, self._beat):
+            if timer is not None:
+                timer.cancel()
+
+    def want(self, flights: Iterable[Flight]) -> None:
+        """Ask for the intents of these flights."""
+        for flight in flights:
+            assert not (flight.wanted or flight.granted)  # one intent a flight
+            flight.wanted = True
+            self._wanted.append(flight)
+        self._plan()
+
+    def record(self, flight: Flight, step: Step, reply: str) -> None:
+        """Note how a flight ended; written with the next intents, or shortly."""
+        flight.over = True
+        self._outcomes.append(Outcome(flight, step, reply))
+        self._plan()
+
+    def withdraw(self) -> list[Flight]:
+        """Take back the intents that no transaction has begun to claim."""
+        withdrawn, self._wanted = self._wanted, []
+        for flight in withdrawn:
+            flight.wanted = False
+        return withdrawn
+
+    # --- when
+
+    def _plan(self) -> None:
+        if self._is_busy or self._is_due:
+            return
+        if self._wanted or len(self._outcomes) >= FLUSH_COUNT:
+            # Not at once: what the same turn of the loop brings shares the commit.
+            self._is_due = True
+            self._loop.call_soon(self._begin)
+        elif self._outcomes and self._timer is None:
+            self._timer = self._loop.call_later(FLUSH_S, self._begin)
+
+    def _renew(self) -> None:
+        self._beat = self._loop.call_later(BEAT_S, self._renew)
+        if not self._is_busy and not self._is_due:
+            self._begin()
+
+    # --- one transaction
+
+    def _begin(self) -> None:
+        self._is_due = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._is_busy:
+            return
+        self._is_busy = True
+        # A flight that ended while its intent was waiting needs none any more.
+        intents = [flight for flight in self._wanted if not flight.over]
+        batch = _Batch(self._outcomes, intents)
+        self._outcomes, self._wanted = [], []
+        self._run(batch)
+
+    def _run(self, batch: _Batch) -> None:
+        # Decided now, not when the answer came: the intent may have been granted in between.
+        results = [_to_result(outcome) for outcome in batch.outcomes]
+        future = self._loop.run_in_executor(
+            self._pool, self._write, results, [flight.token for flight in batch.intents]
+        )
+        future.add_done_callback(lambda done: self._finish(batch, done))
+
+    def _write(self, results: list[Result], intents: list[int]) -> Answer:
+        now = self._clock()
+        with database.write(self._engine) as connection:
+            answer = commit_window(
+                connection,
+                self._lease,
+                results=results,
+                intents=intents,
+                now=now,
+                renew_until=now + LEASE,
+            )
+            crash_points.reach("commit.before")
+        crash_points.reach("commit.after")
+        return answer
+
+    def _finish(self, batch: _Batch, done: asyncio.Future[Answer]) -> None:
+        if done.cancelled():
+            return
+        error = done.exception()
+        if isinstance(error, StoreError):
+            self._retry(batch, error)
+            return
+        if error is not None:
+            raise error
+        self._failing_since = None
+        answer = done.result()
+        for flight in batch.intents:
+            flight.wanted = False
+            flight.granted = flight.token in answer.granted
+            # An address that changed since it was read is not written to either.
+            flight.denied = answer.granted.get(flight.token) != flight.row.address
+        self._is_busy = False
+        self._on_answer(answer, batch.outcomes, batch.intents)
+        self._plan()
+
+    def _retry(self, batch: _Batch, error: StoreError) -> None:
+        """Try the same batch again: no result may be lost, no dot leaves meanwhile."""
+        now = self._loop.time()
+        if self._failing_since is None:
+            self._failing_since = now
+        patience = PATIENCE_BUSY_S if isinstance(error, Busy) else PATIENCE_S
+        if now - self._failing_since >= patience:
+            self._on_failure(error)
+        else:
+            self._loop.call_later(RETRY_S, self._run, batch)
+
+
+def _to_result(outcome: Outcome) -> Result:
+    flight, step = outcome.flight, outcome.step
+    return Result(
+        subscriber_id=flight.token,
+        intended=flight.granted,
+        state=DeliveryState(step.state),
+        reason=step.reason,
+        reply=outcome.reply,
+        tries=step.tries,
+        drops=step.drops,
+        not_before=step.not_before,
+    )

@@ -1,0 +1,491 @@
+"""The middle of one dispatch: deals readers out to lanes, gathers verdicts, knows when to stop.
+
+In: a job (who, what, how fast), the lanes' calls, the ledger's answers. Out: an ``Ending``. Never:
+SQL, SMTP words, a wait of its own: everything happens in answer to an event or a timer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter, deque
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Protocol
+
+from sqlalchemy import Engine
+
+from newsletter.delivery import states
+from newsletter.delivery.commits import Commits, Outcome
+from newsletter.delivery.flights import PAGE, Flight, Supply
+from newsletter.delivery.lanes import Lane, Route
+from newsletter.delivery.pacing import backoff_s, domain_of
+from newsletter.delivery.smtp import Deadlines, Endpoint
+from newsletter.delivery.states import Blame, Reply, Step, Verdict
+from newsletter.errors import RelayError, StoreError
+from newsletter.mail.compose import Compiled, Outgoing, Reader
+from newsletter.model import DeliveryState, Tally
+from newsletter.store import database, ledger, windows
+from newsletter.store.ledger import Lease
+from newsletter.store.windows import Answer, Picked
+
+TERMINATE_S = 8.0  # SIGTERM: so long for the answers that are owed
+WATCH_S = 0.1
+PROGRESS_EVERY = 3  # watches
+SIGNING_PAGE = 64  # composed ahead in memory: fewer
+
+
+class StopFlag(Protocol):
+    """Anything with ``is_set``: a ``threading.Event``."""
+
+    def is_set(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Everything one dispatch works with."""
+
+    engine: Engine
+    lease: Lease
+    compiled: Compiled
+    endpoints: tuple[Endpoint, ...]
+    window: int
+    clock: Callable[[], datetime]
+    deadline_at: datetime
+    tally: Tally
+    deadlines: Deadlines
+    signs: bool = False
+    after: int = -1  # the readers of this job: ids in (after, until]
+    until: int = windows.LAST_ID
+    progress: Callable[[Tally], None] | None = None
+    stop: StopFlag | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why the desk closed; ``stops_run``: nobody goes on until a person says so."""
+
+    reason: str = ""
+    problem: str = ""
+    stops_run: bool = False
+
+
+@dataclass(slots=True)
+class _Canary:
+    """The share that goes first."""
+
+    size: int
+    answered: int = 0
+    failed: int = 0
+
+
+@dataclass(slots=True)
+class _Threads:
+    """One thread that commits, one that reads (and two that sign)."""
+
+    commit: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "ledger"))
+    read: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "pages"))
+    sign: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "sign"))
+
+    def shutdown(self) -> None:
+        for pool in (self.commit, self.read, self.sign):
+            pool.shutdown(wait=True)
+
+
+class Desk:
+    """One dispatch, from its first page of readers to its last commit."""
+
+    def __init__(self, job: Job) -> None:
+        self.is_closing = False
+        self._job = job
+        self._loop = asyncio.get_running_loop()
+        self._threads = _Threads()
+        self._routes = [Route(endpoint, job.deadlines) for endpoint in job.endpoints]
+        self._lanes = [
+            Lane(self, route, rank)
+            for rank in range(max(r.endpoint.relay.connections for r in self._routes))
+            for route in self._routes
+            if rank < route.endpoint.relay.connections
+        ]
+        self._supply = Supply(self._ask, is_limited=self._is_limited)
+        self._commits = Commits(
+            job.engine,
+            job.lease,
+            clock=job.clock,
+            pool=self._threads.commit,
+            on_answer=self._on_answer,
+            on_failure=self._on_store_failure,
+        )
+        self._ahead: deque[Flight] = deque()
+        self._breaker = states.Breaker()
+        self._canary = self._open_canary()
+        self._ending = Ending()
+        self._error: StoreError | None = None
+        self._closed: asyncio.Future[None] = self._loop.create_future()
+        self._is_closing_pass = False
+        self._settled_since_pass = 0
+        self._counts = Counter({state: getattr(job.tally, state.value) for state in DeliveryState})
+        self._watches = 0
+
+    async def run(self) -> Ending:
+        """Dispatch until nothing can be done now; raise StoreError when the ledger is lost."""
+        self._loop.set_exception_handler(self._on_bug)
+        self._commits.start()
+        self._supply.refill()
+        watch = self._loop.call_later(0, self._watch)
+        try:
+            await self._closed
+        finally:
+            watch.cancel()
+            self._commits.close()
+            await self._hang_up()
+            self._threads.shutdown()
+        if self._error is not None:
+            raise self._error
+        return self._ending
+
+    def _on_bug(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """End at once on an exception in a callback: nobody would ever wake us again."""
+        error = context.get("exception") or RuntimeError(context["message"])
+        if not self._closed.done():
+            self._closed.set_exception(error)
+
+    async def _hang_up(self) -> None:
+        self.is_closing = True
+        tasks = [task for lane in self._lanes for task in lane.pending_tasks()]
+        for lane in self._lanes:
+            lane.wind_down()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # transports close in the next turn of the loop
+
+    def _open_canary(self) -> _Canary | None:
+        tally = self._job.tally
+        size = states.canary_size(tally.audience)
+        if not size or tally.sent or tally.refused or self._job.until != windows.LAST_ID:
+            return None
+        self._supply.budget = size
+        return _Canary(size)
+
+    # --- readers
+
+    def _ask(self, after: int) -> None:
+        future = self._loop.run_in_executor(
+            self._threads.read, self._read_page, max(after, self._job.after)
+        )
+        future.add_done_callback(self._on_page)
+
+    def _read_page(self, after: int) -> tuple[list[Flight], bool]:
+        job = self._job
+        size = SIGNING_PAGE if job.signs else PAGE
+        with database.read(job.engine) as connection:
+            rows = windows.pick(
+                connection, job.lease.run_id, after=after, size=size, until=job.until
+            )
+        composed = self._threads.sign.map(self._compose, rows) if job.signs else None
+        flights = [Flight(row, next(composed) if composed else None) for row in rows]
+        return flights, len(rows) < size
+
+    def _on_page(self, done: asyncio.Future[tuple[list[Flight], bool]]) -> None:
+        if done.cancelled() or self._closed.done():
+            return
+        error = done.exception()
+        if isinstance(error, StoreError):
+            self._on_store_failure(error)
+            return
+        flights, is_last = done.result()
+        self._supply.add_page(flights, is_last=is_last)
+        self._wake()
+
+    def _is_limited(self, domain: str) -> bool:
+        return any(route.domains.find(domain) is not None for route in self._routes)
+
+    def _wake(self) -> None:
+        self._supply.refill()
+        self._top_up()
+        for lane in self._lanes:
+            lane.advance()
+        self._look_for_end()
+
+    def _top_up(self) -> None:
+        """Claim the next window ahead of the lanes, when we claim ahead at all."""
+        window = self._job.window
+        if not window or self.is_closing or len(self._ahead) >= window:
+            return
+        batch: list[Flight] = []
+        while len(batch) < window and self._supply.has_free:
+            batch.append(self._supply.take())
+        if batch:
+            self._ahead.extend(batch)
+            self._commits.want(batch)
+
+    # --- what lanes ask (see lanes.Desk)
+
+    def take(self, domain: str | None = None) -> Flight | None:
+        if self.is_closing:
+            return None
+        if domain is not None:
+            return self._supply.take(domain)
+        flight = self._take_ahead() if self._job.window else None
+        if flight is None and not self._job.window and self._supply.has_free:
+            flight = self._supply.take()
+        self._supply.refill()
+        self._top_up()
+        return flight
+
+    def _take_ahead(self) -> Flight | None:
+        while self._ahead:
+            flight = self._ahead.popleft()
+            if not flight.denied:
+                return flight
+            self._let_go(flight)
+        return None
+
+    def waiting_domains(self) -> list[str]:
+        return self._supply.waiting_domains()
+
+    def has_work(self) -> bool:
+        return not self.is_closing and bool(
+            self._ahead or self._supply.has_free or self._supply.waiting_domains()
+        )
+
+    def put_back(self, flight: Flight) -> None:
+        if flight.wanted or flight.granted:
+            self._ahead.appendleft(flight)
+        else:
+            self._supply.put_back(flight)
+
+    def compose(self, flight: Flight) -> Outgoing:
+        if flight.outgoing is None:
+            flight.outgoing = self._job.compiled.compose(_to_reader(flight.row))
+        if isinstance(flight.outgoing, Exception):
+            raise flight.outgoing
+        return flight.outgoing
+
+    def _compose(self, row: Picked) -> Outgoing | Exception:
+        try:
+            return self._job.compiled.compose(_to_reader(row))
+        except Exception as error:  # noqa: BLE001 - raised again where the flight is taken
+            return error
+
+    def want(self, flight: Flight) -> None:
+        self._commits.want((flight,))
+
+    def jitter(self) -> float:
+        return random.random()  # noqa: S311 - spreads reconnections, protects nothing
+
+    # --- verdicts
+
+    def settle(self, flight: Flight, verdict: Verdict, reply: Reply | None, route: Route) -> None:
+        """Note the end of a flight, and what it says about the message, the relay, the run."""
+        if flight.denied:
+            self._let_go(flight)
+            return
+        step = states.step(
+            verdict, tries=flight.row.tries, drops=flight.row.drops, now=self._job.clock()
+        )
+        self._commits.record(flight, step, str(reply) if reply is not None else "")
+        self._pace(flight, verdict, route)
+        self._count(verdict)
+        if reply is None:
+            return
+        if verdict.blame is Blame.CONFIGURATION:
+            self.end(Ending("configuration", str(reply), stops_run=True))
+        elif self._breaker.count(verdict, reply):
+            self.end(Ending("policy", str(reply), stops_run=True))
+
+    def _let_go(self, flight: Flight) -> None:
+        """The ledger refused this intent: the reader left, moved, or is somebody else's."""
+        if flight.granted:  # claimed, but the address changed: read it again
+            step = Step(DeliveryState.PENDING, "", flight.row.tries, flight.row.drops)
+            self._commits.record(flight, step, "")
+        else:
+            self.release(flight)
+
+    def release(self, flight: Flight) -> None:
+        self._supply.forget(flight)
+        self._look_for_end()
+
+    def _pace(self, flight: Flight, verdict: Verdict, route: Route) -> None:
+        domain = domain_of(flight.row.address)
+        if verdict.state is DeliveryState.SENT:
+            route.succeed()
+            route.adaptive.praise()
+            route.domains.praise(domain)
+        elif verdict.state is DeliveryState.DEFERRED:
+            route.succeed()
+            route.domains.blame(domain, self._loop.time())
+        elif verdict.throttled:
+            route.adaptive.blame(self._loop.time())
+
+    def _count(self, verdict: Verdict) -> None:
+        canary = self._canary
+        if canary is not None and verdict.blame is not Blame.CONNECTION:
+            canary.answered += 1
+            canary.failed += verdict.state is DeliveryState.REFUSED
+
+    def on_route_failed(self, route: Route, error: RelayError) -> None:
+        """A relay failed: wait, then leave it to the others, then give up."""
+        wait_s = backoff_s(route.failures + 1, self.jitter()) * self._job.deadlines.backoff
+        route.fail(error, now=self._loop.time(), wait_s=wait_s)
+        if all(other.dead is not None for other in self._routes):
+            hopeless = all(other.is_hopeless for other in self._routes)
+            reason = "configuration" if hopeless else "relay"
+            self.end(Ending(reason, str(error), stops_run=hopeless))
+        elif route.dead is not None:
+            self._loop.call_soon(self._wake)
+
+    # --- the ledger's answers
+
+    def _on_answer(self, answer: Answer, outcomes: list[Outcome], intents: list[Flight]) -> None:
+        for outcome in outcomes:
+            self._file(outcome)
+        for flight in intents:
+            if flight.granted:
+                self._move(DeliveryState.PENDING, DeliveryState.SENDING)
+            if flight.lane is not None:
+                flight.lane.on_answer(flight)
+        if answer.lost:
+            self.end(Ending("lease_lost"))
+            for lane in self._lanes:
+                lane.cut("lease_lost")
+        elif answer.stopped:
+            self.end(Ending("stopped"))
+        self._wake()
+
+    def _file(self, outcome: Outcome) -> None:
+        flight, step = outcome.flight, outcome.step
+        start = DeliveryState.SENDING if flight.granted else DeliveryState.PENDING
+        self._move(start, step.state)
+        if step.state is not DeliveryState.PENDING:
+            self._settled_since_pass += 1
+            self._supply.forget(flight)
+        elif self.is_closing or flight.denied:
+            self._supply.forget(flight)
+        else:
+            again = Flight(flight.row._replace(drops=step.drops), flight.outgoing)
+            self._supply.put_back(again)
+
+    def _move(self, start: DeliveryState, end: DeliveryState) -> None:
+        self._counts[start] -= 1
+        self._counts[end] += 1
+
+    def _on_store_failure(self, error: StoreError) -> None:
+        self._error = error
+        if not self._closed.done():
+            self._closed.set_result(None)
+
+    # --- the end
+
+    def end(self, ending: Ending) -> None:
+        """Take nobody more; what the relay may have is waited for, the rest is taken back."""
+        if self.is_closing:
+            return
+        self._ending, self.is_closing = ending, True
+        for flight in self._commits.withdraw():
+            if flight.lane is None:
+                self._ahead.remove(flight)
+                self._supply.forget(flight)
+        while self._ahead:
+            self._take_back(self._ahead.popleft())
+        for lane in self._lanes:
+            lane.wind_down()
+        self._look_for_end()
+
+    def _take_back(self, flight: Flight) -> None:
+        """Claimed ahead and never offered to a relay: provably pending."""
+        step = Step(DeliveryState.PENDING, "", flight.row.tries, flight.row.drops)
+        self._commits.record(flight, step, "")
+
+    def _look_for_end(self) -> None:
+        if self._closed.done() or not self._commits.is_idle:
+            return
+        if any(lane.flights for lane in self._lanes) or self._ahead:
+            return
+        if self.is_closing:
+            self._closed.set_result(None)
+        elif self._canary is not None and self._supply.budget == 0:
+            self._judge_canary(self._canary)
+        elif self._supply.is_dry and not self._is_closing_pass:
+            self._begin_closing_pass()
+
+    def _judge_canary(self, canary: _Canary) -> None:
+        self._canary, self._supply.budget = None, None
+        if states.canary_sings(canary.failed, canary.answered):
+            self._loop.call_soon(self._wake)
+        else:
+            said = f"{canary.failed} of the first {canary.answered} readers were refused"
+            self.end(Ending("canary", said, stops_run=True))
+
+    def _begin_closing_pass(self) -> None:
+        self._is_closing_pass = True
+        future = self._loop.run_in_executor(self._threads.commit, self._close_pass)
+        future.add_done_callback(self._on_closing_pass)
+
+    def _close_pass(self) -> bool:
+        """Wake the deferred that are due, cancel who left; say whether somebody is pending."""
+        job = self._job
+        run_id, now = job.lease.run_id, job.clock()
+        with database.write(job.engine) as connection:
+            ledger.cancel_gone(connection, run_id)
+            ledger.wake_due(connection, run_id, now=now)
+            left = windows.pick(connection, run_id, after=job.after, size=1, until=job.until)
+        return bool(left)
+
+    def _on_closing_pass(self, done: asyncio.Future[bool]) -> None:
+        self._is_closing_pass = False
+        if done.cancelled() or self._closed.done():
+            return
+        error = done.exception()
+        if isinstance(error, StoreError):
+            self._on_store_failure(error)
+        elif done.result() and self._settled_since_pass:
+            self._settled_since_pass = 0
+            self._supply.read_again()
+            self._wake()
+        else:
+            # Nobody, or only rows that another worker holds just now.
+            self.end(Ending())
+
+    # --- from outside
+
+    def _watch(self) -> None:
+        if self._closed.done():
+            return
+        self._loop.call_later(WATCH_S, self._watch)
+        job = self._job
+        if job.stop is not None and job.stop.is_set() and not self.is_closing:
+            self.end(Ending("terminated"))
+            self._loop.call_later(TERMINATE_S, self._cut_all)
+        if job.clock() >= job.deadline_at:
+            self.end(Ending("expired"))
+        self._watches += 1
+        if job.progress is not None and self._watches % PROGRESS_EVERY == 0:
+            job.progress(self.tally())
+
+    def _cut_all(self) -> None:
+        for lane in self._lanes:
+            lane.cut("terminated")
+
+    def tally(self) -> Tally:
+        """Count as the ledger will once what is under way is written."""
+        return replace(
+            self._job.tally, **{state.value: self._counts[state] for state in DeliveryState}
+        )
+
+
+def _to_reader(row: Picked) -> Reader:
+    return Reader(
+        subscriber_id=row.subscriber_id,
+        address=row.address,
+        values={
+            "first_name": row.first_name,
+            "last_name": row.last_name,
+            "organisation": row.organisation,
+            "greeting_name": row.first_name,
+            "profile": row.profile,
+            "region": row.region,
+            "department": row.department,
+        },
+    )

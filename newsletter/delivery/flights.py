@@ -1,0 +1,151 @@
+"""One reader's message on its way, and the readers that wait for theirs.
+
+In: pages of pending readers, as the ledger gives them. Out: the next flight that a connection may
+take. Never: a socket, a transaction; more in memory than a few pages.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from newsletter.delivery.pacing import domain_of
+from newsletter.mail.compose import Outgoing
+from newsletter.store.windows import Picked
+
+if TYPE_CHECKING:
+    from newsletter.delivery.lanes import Lane
+
+PAGE = 256
+#: Rows of limited domains kept in memory; the others are met again on a later pass.
+LIMITED_MAX = 1_024
+
+
+class Flight:
+    """One attempt at one reader.
+
+    ``wanted``: its intent waits for a commit; ``granted``: the intent is committed, the dot may
+    leave; ``denied``: the ledger says no; ``at_dot``: the body has left and waits; ``dotted``: the
+    dot may have left.
+    """
+
+    __slots__ = (
+        "at_dot", "denied", "dotted", "granted", "lane", "outgoing", "over", "row", "wanted",
+    )  # fmt: skip
+
+    def __init__(self, row: Picked, outgoing: Outgoing | Exception | None = None) -> None:
+        self.row = row
+        self.outgoing = outgoing
+        self.lane: Lane | None = None
+        self.wanted = False
+        self.granted = False
+        self.denied = False
+        self.at_dot = False
+        self.dotted = False
+        self.over = False
+
+    @property
+    def token(self) -> int:
+        return self.row.subscriber_id
+
+
+class Supply:
+    """The readers still to be reached: a window over the ledger, limited domains set apart."""
+
+    def __init__(self, ask: Callable[[int], None], *, is_limited: Callable[[str], bool]) -> None:
+        self.budget: int | None = None  # how many more may be taken; None: all
+        self._ask = ask  # for the page after this id; answered by ``add_page``
+        self._is_limited = is_limited
+        self._free: deque[Flight] = deque()
+        self._limited: dict[str, deque[Flight]] = {}
+        self._limited_count = 0
+        self._held: set[int] = set()  # in memory, whatever they are doing
+        self._cursor = -1
+        self._is_reading = False
+        self._is_at_end = False
+        self._skipped_from: int | None = None
+
+    @property
+    def is_dry(self) -> bool:
+        """True when nobody is left to be taken, here or in the ledger."""
+        return (
+            self._is_at_end
+            and not self._is_reading
+            and not self._free
+            and not self._limited_count
+            and self._skipped_from is None
+        )
+
+    @property
+    def has_free(self) -> bool:
+        return bool(self._free) and self.budget != 0
+
+    # --- pages
+
+    def refill(self) -> None:
+        """Ask for the next page when little is left."""
+        if self._is_reading or len(self._free) > PAGE // 2:
+            return
+        if self._is_at_end:
+            if self._skipped_from is None or self._limited_count > LIMITED_MAX // 2:
+                return
+            self._cursor, self._skipped_from = self._skipped_from - 1, None
+        self._is_reading, self._is_at_end = True, False
+        self._ask(self._cursor)
+
+    def add_page(self, flights: Iterable[Flight], *, is_last: bool) -> None:
+        self._is_reading = False
+        self._is_at_end = is_last
+        for flight in flights:
+            self._cursor = flight.token
+            if flight.token not in self._held:
+                self._add(flight)
+
+    def read_again(self) -> None:
+        """Begin at the first reader again: some have become pending meanwhile."""
+        self._cursor, self._is_at_end, self._skipped_from = -1, False, None
+
+    def _add(self, flight: Flight) -> None:
+        domain = domain_of(flight.row.address)
+        if not self._is_limited(domain):
+            self._held.add(flight.token)
+            self._free.append(flight)
+        elif self._limited_count < LIMITED_MAX:
+            self._held.add(flight.token)
+            self._limited.setdefault(domain, deque()).append(flight)
+            self._limited_count += 1
+        elif self._skipped_from is None or flight.token < self._skipped_from:
+            self._skipped_from = flight.token
+
+    # --- taking
+
+    def waiting_domains(self) -> list[str]:
+        """Return the limited domains that have somebody waiting."""
+        if not self._limited_count or self.budget == 0:
+            return []
+        return [domain for domain, flights in self._limited.items() if flights]
+
+    def take(self, domain: str | None = None) -> Flight:
+        """Take the next flight: of a limited domain, or of all the others."""
+        if self.budget is not None:
+            self.budget -= 1
+        if domain is None:
+            return self._free.popleft()
+        self._limited_count -= 1
+        return self._limited[domain].popleft()
+
+    def put_back(self, flight: Flight) -> None:
+        """Let another connection take this reader, before all others."""
+        if self.budget is not None:
+            self.budget += 1
+        domain = domain_of(flight.row.address)
+        if self._is_limited(domain):
+            self._limited.setdefault(domain, deque()).appendleft(flight)
+            self._limited_count += 1
+        else:
+            self._free.appendleft(flight)
+
+    def forget(self, flight: Flight) -> None:
+        """Let go of a reader who is settled, or no longer ours."""
+        self._held.discard(flight.token)

@@ -1,0 +1,472 @@
+"""One connection slot: takes readers, writes envelopes and bodies, hears the answers.
+
+In: the events of a connection; flights from the desk. Out: bytes at the right moment; each flight
+handed back with its verdict. Never: a dot before its intent is granted; a decision about a run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from newsletter.delivery import states
+from newsletter.delivery.crash_points import reach
+from newsletter.delivery.flights import Flight
+from newsletter.delivery.pacing import (
+    Adaptive,
+    DomainLane,
+    Domains,
+    TokenBucket,
+    domain_of,
+    open_buckets,
+    take_from_all,
+)
+from newsletter.delivery.smtp import Connection, Deadlines, Endpoint, Unwelcome, connect
+from newsletter.delivery.smtp_protocol import BadAddress, Closing, Event, Proceed, Settled
+from newsletter.delivery.states import Blame, Reply, Stage, Verdict
+from newsletter.errors import AuthFailed, NewsletterError, RelayError, TlsFailed
+from newsletter.mail.compose import Outgoing
+from newsletter.model import DeliveryState
+
+_SESSION_LIMIT = re.compile(
+    r"(max|limit|too many).*(message|mail).*(session|connection)|"
+    r"(message|mail)s?.*(per|in this) (session|connection)",
+    re.IGNORECASE,
+)
+MAX_FAILURES = 3  # in a row, before a relay is left alone for this dispatch
+
+
+@dataclass(slots=True)
+class Route:
+    """One relay during one dispatch: its pace, its health."""
+
+    endpoint: Endpoint
+    deadlines: Deadlines
+    buckets: tuple[TokenBucket, ...] = field(init=False)
+    domains: Domains = field(init=False)
+    adaptive: Adaptive = field(init=False)
+    failures: int = 0
+    retry_at: float = 0.0
+    is_trying: bool = False
+    dead: RelayError | None = None
+    max_messages: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        relay = self.endpoint.relay
+        self.buckets = open_buckets(relay.rate_per_s, relay.rate_per_hour)
+        self.domains = Domains(relay)
+        self.adaptive = Adaptive(relay.connections)
+        self.max_messages = relay.max_messages_per_connection
+
+    @property
+    def is_hopeless(self) -> bool:
+        """True when trying again does not help: a person must look."""
+        return isinstance(self.dead, (AuthFailed, TlsFailed, Unwelcome))
+
+    def fail(self, error: RelayError, *, now: float, wait_s: float) -> None:
+        self.failures += 1
+        self.retry_at = now + wait_s
+        hopeless = isinstance(error, (AuthFailed, TlsFailed, Unwelcome))
+        if hopeless or self.failures >= MAX_FAILURES:
+            self.dead = error
+
+    def succeed(self) -> None:
+        self.failures = 0
+
+    def learn(self, carried: int, reply: Reply) -> None:
+        """A 421 at MAIL that names a limit per session says how much a session carries."""
+        if carried >= 1 and _SESSION_LIMIT.search(reply.text):
+            self.max_messages = min(self.max_messages, carried)
+
+
+class Desk(Protocol):
+    """What a lane asks of the dispatch it belongs to."""
+
+    is_closing: bool
+
+    def take(self, domain: str | None = None) -> Flight | None: ...
+
+    def waiting_domains(self) -> list[str]: ...
+
+    def has_work(self) -> bool: ...
+
+    def put_back(self, flight: Flight) -> None: ...
+
+    def compose(self, flight: Flight) -> Outgoing: ...
+
+    def want(self, flight: Flight) -> None: ...
+
+    def settle(
+        self, flight: Flight, verdict: Verdict, reply: Reply | None, route: Route
+    ) -> None: ...
+
+    def release(self, flight: Flight) -> None: ...
+
+    def on_route_failed(self, route: Route, error: RelayError) -> None: ...
+
+    def jitter(self) -> float: ...
+
+
+class Lane:
+    """One of the connections a relay allows, opened again whenever there is work."""
+
+    def __init__(self, desk: Desk, route: Route, rank: int) -> None:
+        self.route = route
+        self.flights: dict[int, Flight] = {}
+        self._desk = desk
+        self._rank = rank
+        self._connection: Connection | None = None
+        self._by_domain: dict[str, int] = {}  # messages on this connection
+        self._connecting: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+
+    # --- going on
+
+    def advance(self) -> None:
+        """Do whatever may be done now; safe to call at any time."""
+        if self._desk.is_closing:
+            self.wind_down()
+        elif self._connection is None:
+            self._reopen()
+        else:
+            self._submit_all(self._connection)
+            self._recycle(self._connection)
+
+    def _submit_all(self, connection: Connection) -> None:
+        while self._has_room(connection):
+            flight = self._next(connection)
+            if flight is None:
+                return
+            envelope = self._begin(connection, flight)
+            if envelope:
+                reach("envelope.before")
+                connection.write(envelope)
+                reach("envelope.after")
+
+    def _has_room(self, connection: Connection) -> bool:
+        session = connection.session
+        if self._connection is not connection or self._is_spent(connection):
+            return False
+        if session.uses_bdat:
+            return len(self.flights) < session.terms.in_flight
+        return session.can_submit()
+
+    def _is_spent(self, connection: Connection) -> bool:
+        session = connection.session
+        most = self.route.max_messages
+        if session.offer.mail_max is not None:
+            most = min(most, session.offer.mail_max)
+        waiting = len(self.flights) - session.in_flight  # of BDAT, not yet written
+        return session.is_over or session.submitted + waiting >= most
+
+    def _recycle(self, connection: Connection) -> None:
+        """Close a connection that carried all it may, and open the next if there is work."""
+        if not self.flights and self._is_spent(connection):
+            self._connection = None
+            connection.end()
+            self._reopen()
+
+    def _next(self, connection: Connection) -> Flight | None:
+        """Take a flight that may leave now, composed and small enough for this relay."""
+        while True:
+            flight = self._pick()
+            if flight is None:
+                return None
+            wait_s = take_from_all(self.route.buckets, self._loop.time())
+            if wait_s > 0:
+                self._desk.put_back(flight)
+                self._wake_in(wait_s)
+                return None
+            if self._is_sound(connection, flight):
+                return flight
+
+    def _is_sound(self, connection: Connection, flight: Flight) -> bool:
+        try:
+            content = self._desk.compose(flight).content
+        except NewsletterError as error:
+            self._refuse(flight, "address", str(error))
+            return False
+        too_large = connection.session.check_size(len(content))
+        if too_large is not None:
+            self._conclude(flight, Stage.MAIL, too_large)
+            return False
+        return True
+
+    def _pick(self) -> Flight | None:
+        if self._rank >= self.route.adaptive.allowed or self._desk.is_closing:
+            return None
+        for domain in self._desk.waiting_domains():
+            limits = self.route.domains.find(domain)
+            if limits is None:
+                return self._desk.take(domain)
+            if self._may_carry(domain, limits):
+                wait_s = take_from_all(limits.buckets, self._loop.time())
+                if wait_s == 0:
+                    return self._desk.take(domain)
+                self._wake_in(wait_s)
+        return self._desk.take()
+
+    def _may_carry(self, domain: str, limits: DomainLane) -> bool:
+        """True when this lane is one of those that a limited domain may use now."""
+        # The domain's own few lanes, so that its connections need no counting.
+        place = (self._rank + sum(domain.encode())) % self.route.endpoint.relay.connections
+        if place >= min(limits.connections, limits.adaptive.allowed):
+            return False
+        carried = self._by_domain.get(domain, 0)
+        if limits.max_messages is not None and carried >= limits.max_messages:
+            connection = self._connection
+            if connection is not None and not self.flights:
+                self._connection = None
+                connection.end()
+                self._reopen()
+            return False
+        return True
+
+    def _begin(self, connection: Connection, flight: Flight) -> bytes:
+        """Return the envelope to write: b'' when the flight waits for its intent, or is refused."""
+        message = flight.outgoing
+        assert isinstance(message, Outgoing)
+        session = connection.session
+        self.flights[flight.token] = flight
+        flight.lane = self
+        if self.route.domains.is_limiting:
+            domain = domain_of(flight.row.address)
+            self._by_domain[domain] = self._by_domain.get(domain, 0) + 1
+        try:
+            if not session.uses_bdat:
+                return session.open(
+                    flight.token, message.sender, message.recipient, len(message.content)
+                )
+            if flight.granted:
+                return self._chunk(connection, flight)
+            if not flight.wanted:
+                self._desk.want(flight)
+        except BadAddress as error:
+            del self.flights[flight.token]
+            self._refuse(flight, "address", str(error))
+        return b""
+
+    def _chunk(self, connection: Connection, flight: Flight) -> bytes:
+        message = flight.outgoing
+        assert isinstance(message, Outgoing)
+        assert flight.granted  # the one line that keeps the promise
+        assert not flight.dotted
+        reach("dot.before")
+        chunk = connection.session.chunk(
+            flight.token, message.sender, message.recipient, message.content
+        )
+        flight.dotted = True
+        return chunk
+
+    # --- events of the connection
+
+    def on_event(self, event: Event) -> None:
+        connection = self._connection
+        if connection is None:
+            return
+        match event:
+            case Settled(token=token, stage=stage, reply=reply):
+                self._on_settled(connection, token, stage, reply)
+            case Proceed(token=token):
+                self._on_proceed(connection, self.flights[token])
+            case Closing(reason=reason):
+                connection.abort(reason)
+
+    def _on_proceed(self, connection: Connection, flight: Flight) -> None:
+        assert not flight.dotted  # a message ends once
+        if flight.denied or self._desk.is_closing:
+            connection.abort("withdrawn")  # the relay waits for a body it shall not have
+            return
+        reach("body.before")
+        if flight.granted:
+            self._finish(connection, flight, with_body=True)
+            return
+        message = flight.outgoing
+        assert isinstance(message, Outgoing)
+        connection.write(message.content)
+        reach("body.after")
+        flight.at_dot = True
+        if not flight.wanted:
+            self._desk.want(flight)
+
+    def _finish(self, connection: Connection, flight: Flight, *, with_body: bool) -> None:
+        """Write the dot, and the next envelope behind it: one write, one round trip."""
+        message = flight.outgoing
+        assert isinstance(message, Outgoing)
+        assert flight.granted  # the one line that keeps the promise
+        assert not flight.dotted
+        parts = [message.content] if with_body else []
+        flight.at_dot, flight.dotted = False, True
+        parts.append(connection.session.finish(flight.token))
+        if connection.session.offer.pipelining and self._has_room(connection):
+            following = self._next(connection)
+            if following is not None:
+                parts.append(self._begin(connection, following))
+                reach("envelope.before")
+        reach("dot.before")
+        connection.write(b"".join(parts))
+        reach("dot.after")
+        if with_body:
+            reach("body.after")
+        if len(parts) > 1 + with_body:
+            reach("envelope.after")
+
+    def _on_settled(self, connection: Connection, token: int, stage: Stage, reply: Reply) -> None:
+        reach("reply.before")
+        flight = self.flights.pop(token)
+        verdict = self._conclude(flight, stage, reply)
+        if reply.code == 421 and stage is Stage.MAIL:
+            self.route.learn(connection.session.submitted - 1, reply)
+        reach("reply.after")
+        if verdict.close and self._connection is connection:
+            connection.abort("desync" if verdict.reason == "desync" else "busy")
+        else:
+            self.advance()
+
+    def on_lost(self, connection: Connection, reason: str) -> None:
+        if connection is not self._connection:
+            return
+        self._connection = None
+        stages = dict(connection.session.unsettled())
+        flights, self.flights = self.flights, {}
+        doubted = False
+        for token, flight in flights.items():
+            stage = stages.get(token, Stage.MAIL)
+            doubted |= stage is Stage.DOT
+            self._lose(flight, stage, reason, written=token in stages)
+        if (flights and reason in {"drop", "timeout", "desync"}) or doubted:
+            self._note_failure(_Lost(f"connection lost ({reason})", host=connection.endpoint.host))
+        self.advance()
+
+    def _lose(self, flight: Flight, stage: Stage, reason: str, *, written: bool) -> None:
+        if flight.denied and not flight.granted:
+            self._desk.release(flight)
+        elif stage is not Stage.DOT and (reason == "withdrawn" or not written):
+            # Ours to close, or never offered to the relay: nobody is charged.
+            verdict = Verdict(DeliveryState.PENDING, "", Blame.NOBODY)
+            self._desk.settle(flight, verdict, None, self.route)
+        else:
+            self._desk.settle(flight, states.lost(stage, reason), None, self.route)
+
+    # --- what the desk calls
+
+    def on_answer(self, flight: Flight) -> None:
+        """The ledger granted or denied the intent of one of our flights."""
+        connection = self._connection
+        if connection is None or self.flights.get(flight.token) is not flight or flight.dotted:
+            return
+        if flight.denied:
+            self._give_up(connection, flight)
+        elif connection.session.uses_bdat:
+            reach("envelope.before")
+            connection.write(self._chunk(connection, flight))
+            reach("dot.after")
+        elif flight.at_dot:
+            self._finish(connection, flight, with_body=False)
+
+    def _give_up(self, connection: Connection, flight: Flight) -> None:
+        """The ledger refused an intent: the relay must never get the end of this message."""
+        if connection.session.uses_bdat:  # nothing of it was written
+            del self.flights[flight.token]
+            self._desk.release(flight)
+            self.advance()
+        elif flight.at_dot:
+            connection.abort("withdrawn")
+
+    def wind_down(self) -> None:
+        """Let what may have reached the relay be answered, take everything else back."""
+        self._cancel_timer()
+        if self._connecting is not None:
+            self._connecting.cancel()
+        connection = self._connection
+        if connection is None or any(flight.dotted for flight in self.flights.values()):
+            return
+        if self.flights:
+            connection.abort("withdrawn")
+        else:
+            self._connection = None
+            connection.end()
+
+    def cut(self, reason: str) -> None:
+        """Close at once; what has no answer is unknown."""
+        if self._connection is not None:
+            self._connection.abort(reason)
+
+    # --- verdicts
+
+    def _conclude(self, flight: Flight, stage: Stage, reply: Reply) -> Verdict:
+        verdict = states.classify(stage, reply)
+        self._desk.settle(flight, verdict, reply, self.route)
+        return verdict
+
+    def _refuse(self, flight: Flight, reason: str, said: str) -> None:
+        verdict = Verdict(DeliveryState.REFUSED, reason, Blame.READER)
+        self._desk.settle(flight, verdict, Reply(0, "", said), self.route)
+
+    # --- connecting
+
+    def _reopen(self) -> None:
+        route = self.route
+        if self._connecting is not None or route.dead is not None or not self._desk.has_work():
+            return
+        if self._rank >= route.adaptive.allowed:
+            return
+        now = self._loop.time()
+        if route.failures and (route.is_trying or now < route.retry_at):
+            # One lane tries; the others come when it got through.
+            self._wake_in(max(route.retry_at - now, 0.05))
+            return
+        route.is_trying = route.failures > 0
+        self._connecting = self._loop.create_task(self._connect())
+
+    async def _connect(self) -> None:
+        route = self.route
+        try:
+            connection = await connect(route.endpoint, route.deadlines, self)
+        except RelayError as error:
+            self._connecting = None
+            route.is_trying = False
+            self._note_failure(error)
+        except asyncio.CancelledError:
+            self._connecting = None
+            route.is_trying = False
+            raise
+        else:
+            self._connecting = None
+            route.is_trying = False
+            self._by_domain.clear()
+            self._connection = connection
+            self.advance()
+
+    def _note_failure(self, error: RelayError) -> None:
+        self._desk.on_route_failed(self.route, error)
+        if self.route.dead is None:
+            self._wake_in(max(self.route.retry_at - self._loop.time(), 0.0))
+
+    def _wake_in(self, wait_s: float) -> None:
+        if self._timer is not None:
+            if self._timer.when() <= self._loop.time() + wait_s:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_later(wait_s, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self.advance()
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def pending_tasks(self) -> Iterator[asyncio.Task[None]]:
+        if self._connecting is not None:
+            yield self._connecting
+
+
+class _Lost(RelayError):
+    """A connection ended in the middle of a message."""

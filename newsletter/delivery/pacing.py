@@ -1,0 +1,195 @@
+"""How fast: tokens by the second and the hour, one domain's share, slower on 4xx.
+
+In: the settings of a relay, monotonic seconds of the caller. Out: "now", "in so many seconds", how
+many connections. Never: a clock, a sleep, a random number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from newsletter.config import DomainPace, Relay
+
+
+@dataclass(slots=True)
+class TokenBucket:
+    """Lets *rate* messages through each second, at most *burst* at once."""
+
+    rate: float
+    burst: float
+    _tokens: float = field(init=False)
+    _at: float | None = None
+
+    def __post_init__(self) -> None:
+        self._tokens = self.burst
+
+    def take(self, now: float) -> float:
+        """Take a token and return 0, or return how many seconds to wait for one."""
+        if self._at is not None:
+            self._tokens = min(self.burst, self._tokens + (now - self._at) * self.rate)
+        self._at = now
+        if self._tokens >= 1:
+            self._tokens -= 1
+            return 0.0
+        return (1 - self._tokens) / self.rate
+
+    def give_back(self) -> None:
+        self._tokens = min(self.burst, self._tokens + 1)
+
+
+def open_buckets(rate_per_s: float | None, rate_per_hour: float | None) -> tuple[TokenBucket, ...]:
+    """Return the buckets of a relay; the hourly one never lets more than a minute's worth burst."""
+    buckets = []
+    if rate_per_s:
+        buckets.append(TokenBucket(rate_per_s, max(1.0, rate_per_s)))
+    if rate_per_hour:
+        buckets.append(TokenBucket(rate_per_hour / 3600, max(1.0, rate_per_hour / 60)))
+    return tuple(buckets)
+
+
+def take_from_all(buckets: tuple[TokenBucket, ...], now: float) -> float:
+    """Take a token of each bucket, or none at all and return the longest wait."""
+    taken: list[TokenBucket] = []
+    for bucket in buckets:
+        wait = bucket.take(now)
+        if wait > 0:
+            for other in taken:
+                other.give_back()
+            return wait
+        taken.append(bucket)
+    return 0.0
+
+
+#: Additive increase: one connection more after so many messages without a 4xx.
+RAISE_AFTER = 50
+#: A throttle heard again within this time is the same one: halve only once.
+SAME_FAULT_S = 1.0
+
+
+@dataclass(slots=True)
+class Adaptive:
+    """How many connections may work: halved on a throttle, one more after a quiet stretch."""
+
+    ceiling: int
+    allowed: int = field(init=False)
+    _quiet: int = 0
+    _faulted_at: float | None = None
+
+    def __post_init__(self) -> None:
+        self.allowed = self.ceiling
+
+    def praise(self) -> None:
+        if self.allowed < self.ceiling:
+            self._quiet += 1
+            if self._quiet >= RAISE_AFTER:
+                self._quiet = 0
+                self.allowed += 1
+
+    def blame(self, now: float) -> None:
+        self._quiet = 0
+        if self._faulted_at is not None and now - self._faulted_at < SAME_FAULT_S:
+            return
+        self._faulted_at = now
+        self.allowed = max(1, self.allowed // 2)
+
+
+# --- domains -------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class DomainLane:
+    """What one receiving domain bears, and what it bears just now."""
+
+    connections: int
+    max_messages: int | None
+    buckets: tuple[TokenBucket, ...]
+    adaptive: Adaptive
+
+
+class Domains:
+    """The table of domains that have a limit: those of the settings, and those that said 4xx."""
+
+    def __init__(self, relay: Relay) -> None:
+        self._connections = relay.connections
+        self._lanes = {
+            name.lower(): _open_lane(pace, relay.connections)
+            for name, pace in relay.domains.items()
+        }
+
+    @property
+    def is_limiting(self) -> bool:
+        return bool(self._lanes)
+
+    def find(self, domain: str) -> DomainLane | None:
+        """Return the limits of a domain, None when it has none."""
+        return self._lanes.get(domain) if self._lanes else None
+
+    def blame(self, domain: str, now: float) -> None:
+        """A domain said 4xx: half its connections, no other domain's."""
+        lane = self._lanes.get(domain)
+        if lane is None:
+            lane = self._lanes[domain] = _open_lane(DomainPace(), self._connections)
+        lane.adaptive.blame(now)
+
+    def praise(self, domain: str) -> None:
+        if self._lanes and (lane := self._lanes.get(domain)):
+            lane.adaptive.praise()
+
+
+def _open_lane(pace: DomainPace, connections: int) -> DomainLane:
+    ceiling = min(pace.connections or connections, connections)
+    return DomainLane(
+        connections=ceiling,
+        max_messages=pace.max_messages_per_connection,
+        buckets=open_buckets(pace.rate_per_s, None),
+        adaptive=Adaptive(ceiling),
+    )
+
+
+def domain_of(address: str) -> str:
+    return address.rpartition("@")[2].lower()
+
+
+# --- reconnecting --------------------------------------------------------------------------------
+
+BACKOFF_FIRST_S = 5.0
+BACKOFF_MAX_S = 300.0
+
+
+def backoff_s(failures: int, jitter: float) -> float:
+    """Return how long to wait after the n-th failure in a row: 5 s doubling to 5 min.
+
+    *jitter* in [0, 1) spreads it over the upper half, so that many do not come back at once.
+    """
+    full = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** (failures - 1))
+    return full / 2 + full / 2 * jitter
+
+
+# --- windows -------------------------------------------------------------------------------------
+
+FAST_WINDOW = 32
+FAST_RATE = 300
+
+
+def choose_window(relay: Relay) -> int:
+    """Return how many readers to claim ahead; 0: the connections at their dot share one commit.
+
+    The default claims ahead only where speed needs it (DESIGN 6): above 300 messages a second, or
+    unlimited towards a relay on this machine.
+    """
+    if relay.window is not None:
+        return relay.window
+    fast = relay.rate_per_s > FAST_RATE if relay.rate_per_s else relay.is_loopback
+    return FAST_WINDOW if fast else 0
+
+
+def spread(weights: Mapping[int, int], slots: int) -> list[int]:
+    """Share *slots* connections among relays by weight; each relay gets at least one."""
+    shares = [1] * len(weights)
+    total = sum(weights.values())
+    for _ in range(max(0, slots - len(weights))):
+        # The one that is furthest below its due.
+        behind = max(weights, key=lambda relay: weights[relay] / total * slots - shares[relay])
+        shares[behind] += 1
+    return shares

@@ -1,0 +1,358 @@
+"""SMTP as bytes in and bytes out: one session with a relay, without a socket (RFC 5321).
+
+In: what the relay wrote; envelopes to submit; leave to send a dot. Out: bytes to write and events.
+Never: a socket, a clock, a wait; a bare CR or LF; plain text where TLS is required; a dot by
+itself (``finish`` writes it, and its caller commits the intent first).
+
+Two machines share the stream of replies:
+
+- the *greeting*: banner, EHLO, STARTTLS, EHLO again, AUTH; one command at a time, a table below;
+- the *transactions*: a FIFO of expected replies. With PIPELINING (RFC 2920) an envelope is one
+  write and the dot of one message travels with the MAIL, RCPT and DATA of the next; with CHUNKING
+  (RFC 3030) a whole message is one write and several are in flight; without, one command at a time.
+
+A reply that nothing waits for, that is not a reply, or that cannot be an answer to what was asked
+desynchronises the session: it is over, and what it may have been about is for the caller to judge.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from newsletter.delivery.smtp_greeting import Failed, Greeting, Problem, Ready, StartTls, Terms
+from newsletter.delivery.smtp_replies import Desync, Offer, ReplyReader
+from newsletter.delivery.states import Reply, Stage
+
+# --- what we say ---------------------------------------------------------------------------------
+
+
+class BadAddress(ValueError):
+    """An address that must not reach a command line."""
+
+
+_ADDRESS = re.compile(r"[!-;=?-~]+")  # printable ASCII without blanks, < and >
+
+
+def encode_address(address: str) -> bytes:
+    """Return *address* as it stands between < and >; raise BadAddress.
+
+    CR, LF, NUL, blanks and every control are refused (command injection); the domain goes out as
+    A-labels; a non-ASCII local part would need SMTPUTF8 on every hop and is refused (DESIGN 6).
+    """
+    local, at, domain = address.rpartition("@")
+    if not at or not local:
+        raise BadAddress("has no local part or no domain")
+    if not domain.isascii():
+        try:
+            domain = domain.encode("idna").decode("ascii")
+        except UnicodeError:
+            raise BadAddress("has a domain that is none") from None
+    if not _ADDRESS.fullmatch(local) or not _ADDRESS.fullmatch(domain):
+        raise BadAddress("holds a character that SMTP does not carry")
+    return f"{local}@{domain}".encode("ascii")
+
+
+# --- events ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Proceed:
+    """354 came for this token: write the body, then ``finish`` once its intent is committed."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The last word about this token, and at which stage it fell."""
+
+    token: int
+    stage: Stage
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """The session is over: ask ``unsettled`` what it leaves behind."""
+
+    reason: str  # busy, desync
+    detail: str = ""
+
+
+Event = StartTls | Ready | Failed | Proceed | Settled | Closing
+Answer = tuple[bytes, list[Event]]
+
+
+# --- one session ---------------------------------------------------------------------------------
+
+
+class _Transaction:
+    """One message on its way; ``no`` is the first refusal it met."""
+
+    __slots__ = ("no", "no_stage", "recipient", "stage", "token", "written")
+
+    def __init__(self, token: int, recipient: bytes) -> None:
+        self.token = token
+        self.recipient = recipient
+        self.no: Reply | None = None
+        self.no_stage = Stage.MAIL
+        self.stage = Stage.MAIL
+        self.written = False  # the dot, or the last chunk, may have left
+
+
+class Session:
+    """The client's side of one SMTP session."""
+
+    def __init__(self, terms: Terms) -> None:
+        self.terms = terms
+        self.is_ready = False
+        self.is_over = False
+        self.submitted = 0
+        self.answered = 0  # replies so far: a deadline starts again only when this moves
+        self._reader = ReplyReader()
+        self._greeting = Greeting(terms, self._reader)
+        self._expected: deque[tuple[Stage, _Transaction | None]] = deque()
+        self._by_token: dict[int, _Transaction] = {}
+        self._pending_rset = False
+        self._dismissed = False  # by a 421
+        self._on: Mapping[Stage, Callable[[_Transaction, Reply], Answer]] = {
+            Stage.MAIL: self._on_mail,
+            Stage.RCPT: self._on_rcpt,
+            Stage.DATA: self._on_data,
+            Stage.DOT: self._on_dot,
+            Stage.RSET: self._on_rset,
+        }
+
+    # --- what the edge asks
+
+    @property
+    def offer(self) -> Offer:
+        return self._greeting.offer
+
+    @property
+    def is_encrypted(self) -> bool:
+        return self._greeting.is_encrypted
+
+    @property
+    def stage(self) -> Stage:
+        """What the relay owes us now: decides which deadline runs."""
+        if not self.is_ready:
+            return self._greeting.stage
+        return self._expected[0][0] if self._expected else Stage.BODY
+
+    @property
+    def is_waiting(self) -> bool:
+        """True while the relay owes a reply."""
+        return not self.is_ready or bool(self._expected)
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._by_token)
+
+    @property
+    def uses_bdat(self) -> bool:
+        return self.terms.chunking and self.offer.chunking and self.offer.pipelining
+
+    def unsettled(self) -> list[tuple[int, Stage]]:
+        """Return what was never answered: the token, and DOT when its dot may have left."""
+        # After a 421 nothing that was written behind it is read any more.
+        doubted = {
+            tx.token: Stage.DOT if tx.written and not self._dismissed else tx.stage
+            for tx in self._by_token.values()
+        }
+        self._by_token.clear()
+        self._expected.clear()
+        return list(doubted.items())
+
+    # --- bytes in
+
+    def receive(self, data: bytes) -> Answer:
+        """Take what the relay wrote; return what to write at once, and what happened."""
+        if self.is_over:
+            return b"", []
+        out: list[bytes] = []
+        events: list[Event] = []
+        try:
+            for reply in self._reader.feed(data):
+                written, happened = self._on_reply(reply)
+                out.append(written)
+                events += happened
+                if self.is_over:
+                    break
+        except Desync as error:
+            self.is_over = True
+            events.append(self._close(str(error)))
+        return b"".join(out), events
+
+    def tls_started(self) -> bytes:
+        """The stream is encrypted: forget the first EHLO; return the second."""
+        return self._greeting.tls_started()
+
+    def _on_reply(self, reply: Reply) -> Answer:
+        self.answered += 1
+        if self.is_ready:
+            return self._on_answer(reply)
+        out, happened = self._greeting.receive(reply)
+        if self._greeting.is_over:
+            self.is_ready = isinstance(happened[-1], Ready)
+            self.is_over = not self.is_ready
+        return out, list(happened)
+
+    def _close(self, detail: str) -> Event:
+        if self.is_ready:
+            return Closing("desync", detail)
+        return Failed(Problem.DESYNC, self._greeting.stage, None, detail)
+
+    # --- transactions
+
+    def can_submit(self) -> bool:
+        """True when another envelope may be written now."""
+        if not self.is_ready or self.is_over:
+            return False
+        if self.uses_bdat:
+            return len(self._by_token) < self.terms.in_flight
+        if self.offer.pipelining:  # behind a dot that is on its way, one more envelope
+            return all(tx.written for tx in self._by_token.values())
+        return not self._expected and not self._by_token
+
+    def check_size(self, size: int) -> Reply | None:
+        """Return the refusal of a message larger than the relay announced (RFC 1870), or None."""
+        if self.offer.size and size > self.offer.size:
+            return Reply(552, "5.3.4", f"{size} bytes; the relay takes {self.offer.size}")
+        return None
+
+    def open(self, token: int, sender: str, recipient: str, size: int) -> bytes:
+        """Return the envelope to write: with PIPELINING down to DATA, else MAIL alone.
+
+        Raise BadAddress before anything is written.
+        """
+        mail, rcpt = self._envelope(sender, recipient, size)
+        tx = self._begin(token, rcpt)
+        before = self._take_rset()
+        if not self.offer.pipelining:
+            self._expected.append((Stage.MAIL, tx))
+            return before + mail
+        self._expected.extend(((Stage.MAIL, tx), (Stage.RCPT, tx), (Stage.DATA, tx)))
+        return before + mail + rcpt + b"DATA\r\n"
+
+    def chunk(self, token: int, sender: str, recipient: str, content: bytes) -> bytes:
+        """Return a whole message as envelope and one last chunk: only after its intent."""
+        mail, rcpt = self._envelope(sender, recipient, len(content))
+        tx = self._begin(token, rcpt)
+        tx.written = True
+        before = self._take_rset()
+        self._expected.extend(((Stage.MAIL, tx), (Stage.RCPT, tx), (Stage.DOT, tx)))
+        return b"".join((before, mail, rcpt, b"BDAT %d LAST\r\n" % len(content), content))
+
+    def finish(self, token: int) -> bytes:
+        """Return the dot that ends this message: only after its intent is committed."""
+        tx = self._by_token[token]
+        tx.stage, tx.written = Stage.DOT, True
+        self._expected.append((Stage.DOT, tx))
+        return b".\r\n"
+
+    def quit(self) -> bytes:
+        """Return the farewell; nothing may be submitted afterwards."""
+        self.is_over = True
+        return b"QUIT\r\n"
+
+    def _envelope(self, sender: str, recipient: str, size: int) -> tuple[bytes, bytes]:
+        announced = b" SIZE=%d" % size if self.offer.size is not None else b""
+        mail = b"MAIL FROM:<%b>%b\r\n" % (encode_address(sender) if sender else b"", announced)
+        return mail, b"RCPT TO:<%b>\r\n" % encode_address(recipient)
+
+    def _begin(self, token: int, rcpt: bytes) -> _Transaction:
+        tx = self._by_token[token] = _Transaction(token, rcpt)
+        self.submitted += 1
+        return tx
+
+    def _take_rset(self) -> bytes:
+        if not self._pending_rset:
+            return b""
+        self._pending_rset = False
+        self._expected.append((Stage.RSET, None))
+        return b"RSET\r\n"
+
+    def _on_answer(self, reply: Reply) -> Answer:
+        if not self._expected:
+            if reply.code == 421:
+                return self._on_421(Stage.BODY, None, reply)
+            raise Desync(f"nothing was asked, the relay says {reply}")
+        stage, tx = self._expected.popleft()
+        if reply.code == 421:
+            return self._on_421(stage, tx, reply)
+        if tx is None:  # RSET, or the verdict on a bare dot: only its coming matters
+            return b"", []
+        tx.stage = stage
+        return self._on[stage](tx, reply)
+
+    def _on_421(self, stage: Stage, tx: _Transaction | None, reply: Reply) -> Answer:
+        self.is_over = self._dismissed = True
+        events: list[Event] = [Closing("busy", str(reply))]
+        if tx is not None:
+            # Even to the dot it is an answer, a no: this message is not in doubt.
+            no, no_stage = (tx.no, tx.no_stage) if tx.no else (reply, stage)
+            events.insert(0, self._settle(tx, no_stage, no))
+        return b"", events
+
+    def _on_mail(self, tx: _Transaction, reply: Reply) -> Answer:
+        if reply.code // 100 == 3:
+            raise Desync(f"MAIL was answered {reply}")
+        if reply.code >= 400:
+            tx.no, tx.no_stage = reply, Stage.MAIL
+        return self._next_serial(tx, Stage.RCPT, tx.recipient)
+
+    def _on_rcpt(self, tx: _Transaction, reply: Reply) -> Answer:
+        if reply.code // 100 == 3:
+            raise Desync(f"RCPT was answered {reply}")
+        if reply.code >= 400 and tx.no is None:
+            tx.no, tx.no_stage = reply, Stage.RCPT
+        return self._next_serial(tx, Stage.DATA, b"DATA\r\n")
+
+    def _next_serial(self, tx: _Transaction, stage: Stage, command: bytes) -> Answer:
+        if self.offer.pipelining:  # the command left long ago
+            return b"", []
+        if tx.no is not None:  # settled once the relay has forgotten the envelope
+            self._expected.append((Stage.RSET, tx))
+            return b"RSET\r\n", []
+        self._expected.append((stage, tx))
+        return command, []
+
+    def _on_data(self, tx: _Transaction, reply: Reply) -> Answer:
+        if reply.code // 100 == 2:
+            raise Desync(f"DATA was answered {reply}")
+        if reply.code == 354:
+            if tx.no is None:
+                tx.stage = Stage.BODY
+                return b"", [Proceed(tx.token)]
+            # RFC 2920 §3.1: a refused RCPT and yet 354: end the empty message, whatever comes.
+            self._expected.append((Stage.DOT, None))
+            return b".\r\n", [self._settle(tx, tx.no_stage, tx.no)]
+        if tx.no is None:  # else 503 or 554 follows from it: the first no is the reason
+            tx.no, tx.no_stage = reply, Stage.DATA
+        if not self.offer.pipelining:
+            return self._next_serial(tx, Stage.RSET, b"")
+        self._pending_rset = True  # else the next MAIL is "nested"
+        return b"", [self._settle(tx, tx.no_stage, tx.no)]
+
+    def _on_dot(self, tx: _Transaction, reply: Reply) -> Answer:
+        if reply.code // 100 == 3:
+            raise Desync(f"the end of the message was answered {reply}")
+        if reply.code // 100 == 2 and reply.enhanced.startswith("2.1."):
+            # An answer to MAIL or RCPT in the place of the verdict: an extra reply slipped in.
+            tx.written = True
+            raise Desync(f"the end of the message was answered {reply}")
+        if tx.no is not None:
+            return b"", [self._settle(tx, tx.no_stage, tx.no)]
+        return b"", [self._settle(tx, Stage.DOT, reply)]
+
+    def _settle(self, tx: _Transaction, stage: Stage, reply: Reply) -> Settled:
+        self._by_token.pop(tx.token, None)
+        return Settled(tx.token, stage, reply)
+
+    def _on_rset(self, tx: _Transaction, _reply: Reply) -> Answer:
+        assert tx.no is not None  # only a refused envelope is reset
+        return b"", [self._settle(tx, tx.no_stage, tx.no)]

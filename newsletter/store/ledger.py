@@ -1,0 +1,409 @@
+"""The ledger of a run: who is to be reached, who dispatches, who stands where.
+
+In: a connection inside a transaction of the caller, ids, `now`. Out: counts, leases, a Tally; the
+verbs around a run. What one dispatcher writes while sending is in ``windows``; what settles the
+unknown is in ``settling``. Never: an SMTP word, a decision on a reply (``delivery.states``), a
+reader's row taken from a dispatcher that is not provably dead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    case,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
+
+from newsletter.errors import Conflict, NotFound
+from newsletter.model import DeliveryState, RunState, SubscriberState, Tally
+from newsletter.store import schema
+
+_run = schema.run
+_delivery = schema.delivery
+_subscriber = schema.subscriber
+_event = schema.event
+
+#: States that still may lead to a submission: a run with none of them is done.
+OPEN = (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.DEFERRED)
+#: States from which nothing has been submitted and nothing is being.
+WAITING = (DeliveryState.PENDING, DeliveryState.DEFERRED)
+#: People who may not be written to any more, whatever the frozen audience says.
+GONE = (
+    SubscriberState.PENDING,
+    SubscriberState.UNSUBSCRIBED,
+    SubscriberState.SUPPRESSED,
+    SubscriberState.ERASED,
+)
+_STARTABLE = (RunState.DUE, RunState.HELD, RunState.MISSED, RunState.SKIPPED)
+
+
+# --- the start -----------------------------------------------------------------------------------
+
+
+def start_run(
+    connection: Connection,
+    run_id: int,
+    *,
+    digest: str,
+    select_audience: Select[Any],
+    now: datetime,
+) -> int:
+    """Freeze the audience and make the run ``dispatching``; return how many readers it has.
+
+    *select_audience* selects subscriber ids. Raise Conflict when the run has begun already.
+    """
+    taken = connection.execute(
+        update(_run)
+        .where(_run.c.id == run_id, _run.c.state.in_(_STARTABLE), _run.c.started_at.is_(None))
+        .values(
+            state=RunState.DISPATCHING,
+            reason="",
+            digest=digest,
+            started_at=now,
+            finished_at=None,
+            stopped=False,
+        )
+    )
+    if taken.rowcount != 1:
+        raise Conflict(f"run {run_id} has begun already, or does not exist")
+    audience = select_audience.subquery()
+    reader_id = audience.c[0]
+    connection.execute(
+        insert(_delivery).from_select(
+            ["subscriber_id", "run_id", "state"],
+            # In the order of the key: the rows are laid down one after another.
+            select(reader_id, literal(run_id), literal(DeliveryState.PENDING.value)).order_by(
+                reader_id
+            ),
+        )
+    )
+    counted = _count(connection, run_id)
+    connection.execute(update(_run).where(_run.c.id == run_id).values(audience=counted))
+    add_event(connection, "run_started", run_id=run_id, now=now, detail=f"{counted} readers")
+    return counted
+
+
+def _count(connection: Connection, run_id: int) -> int:
+    rows = select(func.count()).select_from(_delivery).where(_delivery.c.run_id == run_id)
+    return connection.scalar(rows) or 0
+
+
+def add_event(
+    connection: Connection,
+    kind: str,
+    *,
+    now: datetime,
+    run_id: int | None = None,
+    subscriber_id: int | None = None,
+    detail: str = "",
+    raw: str = "",
+) -> None:
+    """Append one fact."""
+    connection.execute(
+        insert(_event).values(
+            at=now, kind=kind, run_id=run_id, subscriber_id=subscriber_id, detail=detail, raw=raw
+        )
+    )
+
+
+# --- the lease (S4) ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to claim readers of a run: every claim carries the fence."""
+
+    run_id: int
+    owner: str
+    fence: int
+
+
+def claim_lease(
+    connection: Connection,
+    run_id: int,
+    owner: str,
+    *,
+    now: datetime,
+    until: datetime,
+    is_dead: Callable[[str], bool],
+) -> Lease | None:
+    """Take the run when nobody holds it, when the lease is over, or when its holder is dead.
+
+    Return None when another live dispatcher holds it. Raise NotFound for a run that is not
+    dispatching.
+    """
+    row = connection.execute(
+        select(_run.c.owner, _run.c.lease_until)
+        .where(_run.c.id == run_id, _run.c.state == RunState.DISPATCHING)
+        .with_for_update()
+    ).first()
+    if row is None:
+        raise NotFound(f"run {run_id} is not dispatching")
+    free = row.owner is None or row.owner == owner or row.lease_until < now
+    if not free and not is_dead(row.owner):
+        return None
+    fence = connection.scalar(
+        update(_run)
+        .where(_run.c.id == run_id)
+        .values(owner=owner, fence=_run.c.fence + 1, lease_until=until)
+        .returning(_run.c.fence)
+    )
+    assert fence is not None  # the row is locked by this transaction
+    return Lease(run_id, owner, fence)
+
+
+def release_lease(connection: Connection, lease: Lease) -> bool:
+    """Let the run go; False when it was lost before."""
+    done = connection.execute(
+        update(_run)
+        .where(_run.c.id == lease.run_id, _run.c.owner == lease.owner, _run.c.fence == lease.fence)
+        .values(owner=None, lease_until=None)
+    )
+    return done.rowcount == 1
+
+
+def bury_dead(
+    connection: Connection, run_id: int, *, is_dead: Callable[[str], bool], now: datetime
+) -> int:
+    """Make ``unknown`` what dead dispatchers were sending; return how many readers that is.
+
+    Only proof of death moves a row (DESIGN 6): a lease that is over is no proof.
+    """
+    sending = (_delivery.c.run_id == run_id) & (_delivery.c.state == DeliveryState.SENDING)
+    owners = connection.scalars(select(_delivery.c.owner).where(sending).distinct()).all()
+    dead = [owner for owner in owners if owner is not None and is_dead(owner)]
+    if not dead:
+        return 0
+    return give_up(connection, sending & _delivery.c.owner.in_(dead), reason="crash", now=now)
+
+
+def give_up(
+    connection: Connection, rows: ColumnElement[bool], *, reason: str, now: datetime
+) -> int:
+    """Make the rows that are being sent ``unknown``, with one event each."""
+    connection.execute(
+        insert(_event).from_select(
+            ["at", "kind", "run_id", "subscriber_id", "detail", "raw"],
+            select(
+                literal(now, schema.Instant),
+                literal("unknown"),
+                _delivery.c.run_id,
+                _delivery.c.subscriber_id,
+                literal(reason),
+                literal(""),
+            ).where(rows),
+        )
+    )
+    done = connection.execute(
+        update(_delivery).where(rows).values(state=DeliveryState.UNKNOWN, reason=reason)
+    )
+    return done.rowcount
+
+
+# --- on the way ----------------------------------------------------------------------------------
+
+
+def wake_due(connection: Connection, run_id: int, *, now: datetime) -> int:
+    """Make deferred readers pending whose time has come."""
+    done = connection.execute(
+        update(_delivery)
+        .where(
+            _delivery.c.run_id == run_id,
+            _delivery.c.state == DeliveryState.DEFERRED,
+            _delivery.c.not_before <= now,
+        )
+        .values(state=DeliveryState.PENDING, not_before=None)
+    )
+    return done.rowcount
+
+
+def next_due_at(connection: Connection, run_id: int) -> datetime | None:
+    """Return when the first deferred reader may be tried again."""
+    due: datetime | None = connection.scalar(
+        select(func.min(_delivery.c.not_before, type_=schema.Instant())).where(
+            _delivery.c.run_id == run_id, _delivery.c.state == DeliveryState.DEFERRED
+        )
+    )
+    return due
+
+
+def cancel_reader(connection: Connection, subscriber_id: int, *, reason: str = "left") -> int:
+    """Cancel what waits for one reader, in the transaction in which they leave (DESIGN 6).
+
+    No row of theirs enters ``sending`` after that transaction has committed.
+    """
+    done = connection.execute(
+        update(_delivery)
+        .where(_delivery.c.subscriber_id == subscriber_id, _delivery.c.state.in_(WAITING))
+        .values(state=DeliveryState.CANCELLED, reason=reason, not_before=None, address=None)
+    )
+    return done.rowcount
+
+
+def cancel_gone(connection: Connection, run_id: int) -> int:
+    """Cancel the pending and deferred rows of people who may no longer be written to."""
+    gone = ~exists().where(
+        _subscriber.c.id == _delivery.c.subscriber_id,
+        _subscriber.c.state.not_in(GONE),
+        _subscriber.c.address.is_not(None),
+    )
+    done = connection.execute(
+        update(_delivery)
+        .where(
+            _delivery.c.run_id == run_id,
+            _delivery.c.state.in_(WAITING),
+            gone,
+        )
+        .values(state=DeliveryState.CANCELLED, reason="left", not_before=None, address=None)
+    )
+    return done.rowcount
+
+
+def expire(connection: Connection, run_id: int, *, now: datetime) -> int:
+    """End a run whose deadline has come: what waits is ``expired``."""
+    return _end_waiting(connection, run_id, DeliveryState.EXPIRED, "deadline", now)
+
+
+def cancel_run(connection: Connection, run_id: int, *, reason: str, now: datetime) -> int:
+    """End a run for good, on a person's word: what waits is ``cancelled``."""
+    return _end_waiting(connection, run_id, DeliveryState.CANCELLED, reason, now)
+
+
+def _end_waiting(
+    connection: Connection, run_id: int, state: DeliveryState, reason: str, now: datetime
+) -> int:
+    done = connection.execute(
+        update(_delivery)
+        .where(_delivery.c.run_id == run_id, _delivery.c.state.in_(WAITING))
+        .values(state=state, reason=reason, not_before=None, address=None, settled_at=now)
+    )
+    if done.rowcount:
+        add_event(
+            connection, state.value, run_id=run_id, now=now, detail=f"{done.rowcount} readers"
+        )
+    return done.rowcount
+
+
+def stop_run(connection: Connection, run_id: int, *, reason: str, now: datetime) -> None:
+    """Make the dispatcher claim nobody more, until ``go_on``; *reason* says who wants it."""
+    connection.execute(
+        update(_run)
+        .where(_run.c.id == run_id, _run.c.state == RunState.DISPATCHING)
+        .values(stopped=True, reason=reason)
+    )
+    add_event(connection, "run_stopped", run_id=run_id, now=now, detail=reason)
+
+
+def go_on(connection: Connection, run_id: int) -> None:
+    """Let a stopped run be dispatched again."""
+    connection.execute(
+        update(_run)
+        .where(_run.c.id == run_id, _run.c.state == RunState.DISPATCHING)
+        .values(stopped=False, reason="")
+    )
+
+
+def finish(connection: Connection, run_id: int, *, now: datetime) -> bool:
+    """Make the run ``done`` when nothing is pending, sending or deferred; say whether it is."""
+    is_open = exists().where(_delivery.c.run_id == run_id, _delivery.c.state.in_(OPEN))
+    done = connection.execute(
+        update(_run)
+        .where(_run.c.id == run_id, _run.c.state == RunState.DISPATCHING, ~is_open)
+        .values(state=RunState.DONE, finished_at=now, owner=None, lease_until=None, stopped=False)
+    )
+    if done.rowcount:
+        add_event(connection, "run_done", run_id=run_id, now=now)
+        return True
+    state = connection.scalar(select(_run.c.state).where(_run.c.id == run_id))
+    return state == RunState.DONE
+
+
+# --- counting and listing ------------------------------------------------------------------------
+
+
+def tally(connection: Connection, run_id: int) -> Tally:
+    """Count a run's readers by state; the eight states add up to the audience."""
+    rows = connection.execute(
+        select(_delivery.c.state, func.count())
+        .where(_delivery.c.run_id == run_id)
+        .group_by(_delivery.c.state)
+    )
+    by_state = {row[0]: row[1] for row in rows}
+    bounced, complained, left = connection.execute(_count_later(run_id)).one()
+    return Tally(
+        audience=sum(by_state.values()),
+        **{state.value: by_state.get(state.value, 0) for state in DeliveryState},
+        bounced=bounced or 0,
+        complained=complained or 0,
+        left=left or 0,
+    )
+
+
+def _count_later(run_id: int) -> Select[Any]:
+    sent = _delivery.c.state == DeliveryState.SENT
+    unknown = _delivery.c.state == DeliveryState.UNKNOWN
+    return select(
+        func.sum(case((sent & _delivery.c.bounced_at.is_not(None), 1), else_=0)),
+        func.sum(case((sent & _delivery.c.complained_at.is_not(None), 1), else_=0)),
+        func.sum(case((unknown & _delivery.c.left_at.is_not(None), 1), else_=0)),
+    ).where(
+        _delivery.c.run_id == run_id,
+        or_(
+            _delivery.c.bounced_at.is_not(None),
+            _delivery.c.complained_at.is_not(None),
+            _delivery.c.left_at.is_not(None),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where one reader stands in a run, for the report."""
+
+    subscriber_id: int
+    address: str  # '' once erased
+    state: DeliveryState
+    reason: str
+    reply: str
+    at: datetime | None  # settled, or else claimed, or else due
+
+
+def readers(
+    connection: Connection, run_id: int, state: DeliveryState | None = None
+) -> Iterator[Standing]:
+    """List a run's readers, those of one state when given, streamed in the order of their ids."""
+    rows = (
+        select(
+            _delivery.c.subscriber_id,
+            func.coalesce(_delivery.c.address, _subscriber.c.address, ""),
+            _delivery.c.state,
+            _delivery.c.reason,
+            _delivery.c.reply,
+            func.coalesce(
+                _delivery.c.settled_at,
+                _delivery.c.not_before,
+                _delivery.c.claimed_at,
+                type_=schema.Instant(),
+            ),
+        )
+        .outerjoin(_subscriber, _subscriber.c.id == _delivery.c.subscriber_id)
+        .where(_delivery.c.run_id == run_id)
+        .order_by(_delivery.c.subscriber_id)
+    )
+    if state is not None:
+        rows = rows.where(_delivery.c.state == state)
+    for reader in connection.execute(rows, execution_options={"yield_per": 500}):
+        yield Standing(reader[0], reader[1], DeliveryState(reader[2]), *reader[3:])

@@ -1,0 +1,132 @@
+"""Who dispatches, and the proof that somebody no longer does.
+
+In: an engine. Out: an ``Owner`` whose name is written on every row it is sending; ``is_dead`` for
+the name of another. Never: time as a proof.
+
+On SQLite an owner holds an exclusive flock on a file of its own beside the database, and its name
+carries the machine's boot id: the kernel lets go of both when the process dies. On PostgreSQL it
+holds an advisory lock on a connection of its own: the server lets go when the session ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, text
+
+from newsletter.errors import StoreError
+from newsletter.store import database
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_MACHINE_ID = Path("/etc/machine-id")
+_FOLDER_SUFFIX = ".owners"
+
+
+@contextmanager
+def open_owner(engine: Engine) -> Iterator[str]:
+    """Be an owner for as long as the block lasts; yield the name to write on rows."""
+    path = database.sqlite_path(str(engine.url))
+    if path is None:
+        with _locked_session(engine) as name:
+            yield name
+    else:
+        with _locked_file(path.with_name(path.name + _FOLDER_SUFFIX)) as name:
+            yield name
+
+
+def death_prover(engine: Engine, connection: Connection) -> Callable[[str], bool]:
+    """Return the question "is this owner provably dead?", asked within *connection*."""
+    path = database.sqlite_path(str(engine.url))
+    if path is None:
+        return lambda name: _session_is_gone(connection, name)
+    folder = path.with_name(path.name + _FOLDER_SUFFIX)
+    return lambda name: _file_is_free(folder, name)
+
+
+# --- SQLite --------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _locked_file(folder: Path) -> Iterator[str]:
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot be made: {error.strerror}", path=str(folder)) from None
+    word = secrets.token_hex(8)
+    path = folder / word
+    with path.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield f"file:{_machine_id()}:{_boot_id()}:{word}"
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _file_is_free(folder: Path, name: str) -> bool:
+    """True when the owner's machine was booted again, or when nobody holds its file's lock.
+
+    A name of another machine proves nothing: its lock cannot be seen from here.
+    """
+    kind, _, rest = name.partition(":")
+    machine, _, rest = rest.partition(":")
+    boot, _, word = rest.partition(":")
+    if kind != "file" or machine != _machine_id():
+        return False
+    if boot != _boot_id():
+        return True
+    path = folder / word
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return True  # unlinked by its owner at its end, or by who proved its death
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        path.unlink(missing_ok=True)
+    return True
+
+
+def _boot_id() -> str:
+    return _read_id(_BOOT_ID)
+
+
+def _machine_id() -> str:
+    return _read_id(_MACHINE_ID) or os.uname().nodename
+
+
+def _read_id(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+# --- PostgreSQL ----------------------------------------------------------------------------------
+
+
+@contextmanager
+def _locked_session(engine: Engine) -> Iterator[str]:
+    key = secrets.randbits(62)
+    # A session of its own: back in the pool it would still hold the lock.
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": key})
+        try:
+            yield f"session:{key}"
+        finally:
+            connection.invalidate()
+
+
+def _session_is_gone(connection: Connection, name: str) -> bool:
+    kind, _, key = name.partition(":")
+    if kind != "session":
+        return False
+    # Held until the end of this transaction only: it is a question.
+    free = connection.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": int(key)})
+    return bool(free)

@@ -1,0 +1,23 @@
+"""Relays that record what they took."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.delivery.sink import Manners, Sink
+
+
+@pytest.fixture
+def start_sink(tmp_path: Path):
+    """Start recording relays; they stop at the end of the test."""
+    sinks: list[Sink] = []
+
+    def start(manners: Manners | None = None, name: str = "record.jsonl") -> Sink:
+        sinks.append(Sink(tmp_path / name, manners).__enter__())
+        return sinks[-1]
+
+    yield start
+    for sink in sinks:
+        sink.stop()
