@@ -17,7 +17,8 @@ LIGATURES = str.maketrans({"œ": "oe", "æ": "ae", "ø": "o", "ł": "l", "đ": "
 
 def fold(text: str) -> str:
     """Return *text* in small letters, without accents: « Œuvre » and « oeuvre » are one word."""
-    bare = unicodedata.normalize("NFKD", text.casefold().translate(LIGATURES))
+    small = unicodedata.normalize("NFKD", text).casefold().translate(LIGATURES)
+    bare = unicodedata.normalize("NFKD", small)
     return "".join(letter for letter in bare if not unicodedata.combining(letter))
 
 

@@ -74,7 +74,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """Replace ``text[start:end]`` by ``by``: blanks, an apostrophe or dots change, no other sign."""
+    """Replace ``text[start:end]`` by ``by``: blanks, an apostrophe or dots change, nothing else."""
 
     start: int
     end: int
