@@ -13,17 +13,18 @@ Never: an address in a link, a clock, a random number, or rendering code.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from newsletter.audience.tokens import Purpose, minter, spell
 from newsletter.config import Keys, Settings
 from newsletter.errors import ConfigError
 from newsletter.mail import headers, holes
-from newsletter.mail.parts import OpenPart, open_part
+from newsletter.mail.multipart import Alternative, alternative_headers, open_alternative
+from newsletter.mail.parts import OpenPart
 from newsletter.model import Edition
 
 if TYPE_CHECKING:
@@ -55,32 +56,16 @@ class Outgoing:
     content: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Filling:
-    """What fills one part: for each hole its name and the encoded fallback."""
-
-    part: OpenPart
-    gaps: tuple[tuple[str, bytes], ...]
-    encode: Callable[[str], bytes]
-
-    def pieces(self, links: Mapping[str, bytes], values: Mapping[str, str]) -> list[bytes]:
-        return self.part.pieces(
-            [
-                links.get(name) or (self.encode(value) if (value := values.get(name)) else fallback)
-                for name, fallback in self.gaps
-            ]
-        )
+# What fills one hole: its name, the encoded fallback, the encoding of any other value.
+_Gap = tuple[str, bytes, Callable[[str], bytes]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compiled:
     """An edition made ready for one run; ``compose`` gives each reader's message."""
 
-    text: _Filling
-    html: _Filling
-    between: bytes  # the boundary and the headers of the HTML part
-    opening: bytes
-    closing: bytes
+    body: Alternative
+    gaps: tuple[_Gap, ...]
     shared_headers: bytes
     message_id_format: bytes
     unsubscribe_format: bytes
@@ -107,13 +92,12 @@ class Compiled:
             self.message_id_format % message,
             self.unsubscribe_format % leave,
         ]
-        body = [
-            self.opening,
-            *self.text.pieces(links, values),
-            self.between,
-            *self.html.pieces(links, values),
-            self.closing,
-        ]
+        body = self.body.pieces(
+            [
+                links.get(name) or (encode(value) if (value := values.get(name)) else fallback)
+                for name, fallback, encode in self.gaps
+            ]
+        )
         signatures = self.seal.sign(personal, body) if self.seal else b""
         if self.idempotency_format:
             personal.append(self.idempotency_format % message)
@@ -139,24 +123,21 @@ def compile_message(
 
     Raise ConfigError or HeaderError when a setting may not stand in a header.
     """
-    boundary = f"=_{edition.digest[:32]}"  # "=_" is in no quoted-printable and in no base64
-    text, html = (
-        _open(source, edition, settings, is_html=is_html)
-        for source, is_html in ((edition.text, False), (edition.html, True))
+    body = open_alternative(
+        _settle_links(edition.text, edition, settings, is_html=False),
+        _settle_links(edition.html, edition, settings, is_html=True),
+        seed=edition.digest[:32],
     )
     shared = shared_headers(edition, settings=settings, run_id=run_id, date=date)
-    shared += multipart_headers(boundary)
+    shared += alternative_headers(body.boundary)
     base = headers.ascii_url(settings.publication.base_url)
     mint_message = minter(keys, Purpose.MESSAGE, run_id)
     sample = mint_message(spell(0)).decode("ascii")
     domain = headers.ascii_address(settings.sender.address, header="From").rpartition("@")[2]
     idempotency = _idempotency_header(settings)
     return Compiled(
-        text=text,
-        html=html,
-        opening=part_opening(boundary, "plain", text.part.encoding),
-        between=part_opening(boundary, "html", html.part.encoding),
-        closing=f"--{boundary}--\r\n".encode("ascii"),
+        body=body,
+        gaps=(*_gaps(body.text, holes.plain), *_gaps(body.html, holes.escape)),
         shared_headers=b"".join(shared) + b"\r\n",
         domain=domain,
         message_id_format=_format("Message-ID", "<", sample, f"@{domain}>"),
@@ -170,22 +151,13 @@ def compile_message(
     )
 
 
-def _open(source: str, edition: Edition, settings: Settings, *, is_html: bool) -> _Filling:
-    part = open_part(_settle_links(source, edition, settings, is_html=is_html))
-    encode = partial(_encode_html, part.field) if is_html else partial(_encode_text, part.field)
-    return _Filling(
-        part=part,
-        gaps=tuple((hole.name, part.field(hole.fallback)) for hole in part.holes),
-        encode=lru_cache(maxsize=8192)(encode),  # first names and organisations come again
-    )
+def _gaps(part: OpenPart, secure: Callable[[str], str]) -> Iterator[_Gap]:
+    @lru_cache(maxsize=8192)  # first names and organisations come again
+    def encode(value: str) -> bytes:
+        return part.field(secure(value))
 
-
-def _encode_html(field: Callable[[str], bytes], value: str) -> bytes:
-    return field(holes.escape(value))
-
-
-def _encode_text(field: Callable[[str], bytes], value: str) -> bytes:
-    return field(holes.plain(value))
+    for hole in part.holes:
+        yield hole.name, part.field(hole.fallback), encode
 
 
 def _settle_links(source: str, edition: Edition, settings: Settings, *, is_html: bool) -> str:
@@ -260,24 +232,6 @@ def _idempotency_header(settings: Settings) -> str:
             remedy="write it without colon, such as Resend-Idempotency-Key",
         )
     return name
-
-
-def multipart_headers(boundary: str) -> list[bytes]:
-    return [
-        headers.line("MIME-Version", ("1.0",)),
-        headers.line("Content-Type", ("multipart/alternative;", f'boundary="{boundary}"')),
-    ]
-
-
-def part_headers(kind: str, encoding: str) -> list[bytes]:
-    return [
-        headers.line("Content-Type", (f"text/{kind};", "charset=utf-8")),
-        headers.line("Content-Transfer-Encoding", (encoding,)),
-    ]
-
-
-def part_opening(boundary: str, kind: str, encoding: str) -> bytes:
-    return b"".join([f"--{boundary}\r\n".encode(), *part_headers(kind, encoding), b"\r\n"])
 
 
 def open_envelope(settings: Settings, keys: Keys, run_id: int) -> Callable[[bytes], str]:

@@ -20,11 +20,9 @@ from newsletter.mail.compose import (
     Outgoing,
     correspondence,
     date_line,
-    multipart_headers,
     open_envelope,
-    part_headers,
-    part_opening,
 )
+from newsletter.mail.multipart import alternative_headers, open_alternative, part_headers
 from newsletter.mail.parts import open_part
 from newsletter.model import Edition
 
@@ -106,23 +104,15 @@ def _envelope(letter: Letter, settings: Settings, keys: Keys) -> str:
 
 
 def _body(letter: Letter) -> tuple[list[bytes], bytes]:
-    text = open_part(letter.text)
-    encoded = b"".join(text.pieces([]))
-    if not letter.html:
-        mime = [headers.line("MIME-Version", ("1.0",)), *part_headers("plain", text.encoding)]
-        # A body ends with one line end: relaxed canonicalisation would drop further ones.
-        return mime, encoded.rstrip(b"\r\n") + b"\r\n"
-    html = open_part(letter.html)
-    boundary = f"=_{sha256(f'{letter.id}:{letter.subject}'.encode()).hexdigest()[:32]}"
-    return multipart_headers(boundary), b"".join(
-        [
-            part_opening(boundary, "plain", text.encoding),
-            encoded,
-            part_opening(boundary, "html", html.encoding),
-            *html.pieces([]),
-            f"--{boundary}--\r\n".encode("ascii"),
-        ]
-    )
+    text = holes.fill(letter.text, {}, is_html=False)
+    if letter.html:
+        seed = sha256(f"{letter.id}:{letter.subject}".encode()).hexdigest()[:32]
+        body = open_alternative(text, holes.fill(letter.html, {}, is_html=True), seed=seed)
+        return alternative_headers(body.boundary), b"".join(body.pieces([]))
+    part = open_part(text)
+    mime = [headers.line("MIME-Version", ("1.0",)), *part_headers("plain", part)]
+    # A body ends with one line end: relaxed canonicalisation would drop further ones.
+    return mime, b"".join(part.pieces([])).rstrip(b"\r\n") + b"\r\n"
 
 
 def make_proof(edition: Edition, *, settings: Settings, number: int) -> Proof:

@@ -105,9 +105,11 @@ def test_tokens_in_mail_already_sent_keep_opening():
     assert sign(KEYS, Purpose.UNSUBSCRIBE, 4242424242424242424, 5) == token
 
 
-def test_the_tag_is_hmac_sha256_cut_to_130_bits():
-    token = sign(KEYS, Purpose.BOUNCE, 77, 8)
-    mac = hmac.digest(b"\x01" * 32, f"bounce:1:8:{token[2:15]}".encode(), "sha256")
+@given(st.binary(min_size=32, max_size=100), ids, ids)
+def test_the_tag_is_hmac_sha256_cut_to_130_bits(key, subscriber_id, run_id):
+    keys = Keys(versions={1: key}, pepper=b"\x02" * 32)
+    token = sign(keys, Purpose.BOUNCE, subscriber_id, run_id)
+    mac = hmac.digest(key, f"bounce:1:{run_id}:{token[2:15]}".encode(), "sha256")
     alphabet = "abcdefghijklmnopqrstuvwxyz234567"
     assert token[-26:] == "".join(alphabet[octet & 31] for octet in mac[:26])
 

@@ -93,3 +93,10 @@ def test_the_personal_links_of_a_proof_lead_aside(settings):
     assert proof.html.count(f'href="{base}/proof"') == 2
     assert f'href="{base}/2026-11-26/"' in proof.html
     assert "/u/" not in proof.html + proof.text
+
+
+def test_a_hole_left_in_a_letter_falls_back(settings, keys):
+    letter = Letter(id=1, address="a@x.test", subject="s", text=EDITION.text, html=EDITION.html)
+    text, html = parse(compose(settings, keys, letter)).iter_parts()
+    assert "Bonjour à tous & toutes," in body_of(text)
+    assert "Bonjour à tous &amp; toutes," in body_of(html)
