@@ -377,6 +377,7 @@ class Run:
     stopped: bool = False  # paused by a person; `send` goes on
     audience: int = 0
     started_at: datetime | None = None
+    reopened_at: datetime | None = None  # by `resolve`: its 24 h begin anew
     finished_at: datetime | None = None
 
 

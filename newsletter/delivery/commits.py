@@ -86,7 +86,9 @@ class Commits:
     def want(self, flights: Iterable[Flight]) -> None:
         """Ask for the intents of these flights."""
         for flight in flights:
-            assert not (flight.wanted or flight.granted)  # one intent a flight
+            # One intent a flight: a second one would be a second dot.
+            assert not flight.wanted
+            assert not flight.granted
             flight.wanted = True
             self._wanted.append(flight)
         self._plan()

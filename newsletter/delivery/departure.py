@@ -12,10 +12,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from newsletter.delivery.states import RUN_DEADLINE
 from newsletter.model import Run, RunState
-
-# A begun run may go on for so long; then what is left expires and the editors are told.
-RUN_DEADLINE = timedelta(hours=24)
 
 
 class Step(StrEnum):
@@ -40,7 +38,7 @@ def next_step(
 ) -> Step:
     """Return what is to be done at *now*; ``skipped`` says that the calendar plans no issue."""
     if run is not None and run.started_at is not None:
-        return _next_step_of_begun(run, run.started_at, now)
+        return _next_step_of_begun(run, run.reopened_at or run.started_at, now)
     if run is not None and run.state in {RunState.MISSED, RunState.SKIPPED, RunState.DONE}:
         return Step.REST
     if now < slot_at:

@@ -14,17 +14,18 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Engine
 
+from newsletter.audience.suppression import Reason
 from newsletter.config import Keys, Settings
 from newsletter.delivery import crash_points, states
 from newsletter.delivery.commits import LEASE
 from newsletter.delivery.desk import Desk, Ending, Job, StopFlag
-from newsletter.delivery.pacing import choose_window
+from newsletter.delivery.pacing import choose_window, domain_of
 from newsletter.delivery.smtp import Deadlines, open_endpoints
 from newsletter.errors import ConfigError, NotFound, StoreError
 from newsletter.mail.compose import Compiled, compile_message
 from newsletter.mail.dkim import Signer, make_signer
-from newsletter.model import Run, RunId, RunState, Tally
-from newsletter.store import database, ledger, owners, runs, windows
+from newsletter.model import Run, RunId, RunState, SubscriberId, Tally
+from newsletter.store import database, leaving, ledger, owners, runs, settling, windows
 from newsletter.store.ledger import Lease
 
 
@@ -91,7 +92,7 @@ def dispatch(
             _release(engine, lease)
             raise
         crash_points.reach("run.finishing")
-        return _close(engine, run, lease, ending, clock())
+        return _close(engine, keys, run=run, lease=lease, ending=ending, now=clock())
 
 
 def _take(engine: Engine, run: Run, owner: str, now: datetime) -> Lease | None:
@@ -121,7 +122,7 @@ def _dispatch(
     deadlines: Deadlines,
 ) -> Ending:
     assert run.started_at is not None
-    deadline_at = run.started_at + states.RUN_DEADLINE
+    deadline_at = (run.reopened_at or run.started_at) + states.RUN_DEADLINE
     if clock() >= deadline_at:
         return Ending("expired")
     with database.read(engine) as connection:
@@ -187,7 +188,9 @@ def load_signer(settings: Settings) -> Signer | None:
 # --- the end -------------------------------------------------------------------------------------
 
 
-def _close(engine: Engine, run: Run, lease: Lease, ending: Ending, now: datetime) -> DispatchResult:
+def _close(
+    engine: Engine, keys: Keys, *, run: Run, lease: Lease, ending: Ending, now: datetime
+) -> DispatchResult:
     """Write the end of a dispatch: expire, stop, finish, let go."""
     with database.write(engine) as connection:
         if ending.reason == "expired":
@@ -196,7 +199,7 @@ def _close(engine: Engine, run: Run, lease: Lease, ending: Ending, now: datetime
             ledger.stop_run(connection, run.id, reason=ending.reason, now=now)
         ledger.release_lease(connection, lease)
         if ledger.finish(connection, run.id, now=now):
-            _suppress_vanished(connection, run, now)
+            _suppress_vanished(connection, keys, run.id, now)
     return _report(engine, run.id, ending)
 
 
@@ -222,5 +225,31 @@ def _report(engine: Engine, run_id: int, ending: Ending) -> DispatchResult:
         )
 
 
-def _suppress_vanished(connection: Connection, run: Run, now: datetime) -> None:
-    """Placeholder until settling lands."""
+def _suppress_vanished(connection: Connection, keys: Keys, run_id: int, now: datetime) -> None:
+    """Suppress the addresses that do not exist, domain by domain, once the run is done.
+
+    Not as they come: only the whole run shows whether a domain lost so many that it, or the
+    relay, is to be doubted instead.
+    """
+    by_domain: dict[str, list[int]] = {}
+    for subscriber_id, address in settling.vanished_readers(connection, run_id):
+        by_domain.setdefault(domain_of(address), []).append(subscriber_id)
+    for domain, gone in by_domain.items():
+        if states.doubts_domain(len(gone), settling.count_domain(connection, run_id, domain)):
+            ledger.add_event(
+                connection,
+                "domain_in_doubt",
+                run_id=run_id,
+                now=now,
+                detail=f"{domain}: {len(gone)} addresses refused at once; nobody suppressed",
+            )
+            continue
+        for subscriber_id in gone:
+            leaving.suppress(
+                connection,
+                keys,
+                SubscriberId(subscriber_id),
+                reason=Reason.BOUNCE,
+                detail={"run": run_id},
+                now=now,
+            )

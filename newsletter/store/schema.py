@@ -320,6 +320,7 @@ run = Table(
     Column("audience", Integer, nullable=False, server_default="0"),
     Column("created_at", Instant, nullable=False),
     Column("started_at", Instant),
+    Column("reopened_at", Instant),  # by resolve: the 24 h begin anew
     Column("finished_at", Instant),
     _one_of("state", RunState),
     UniqueConstraint("issue_id", "kind"),

@@ -19,6 +19,7 @@ import struct
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 
 @dataclass
@@ -84,7 +85,7 @@ class Sink:
         self._file = os.open(record, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._transports: set[asyncio.StreamWriter] = set()
 
-    def __enter__(self) -> Sink:
+    def __enter__(self) -> Self:
         self._thread.start()
         assert self._started.wait(10)
         return self

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newsletter.delivery.departure import RUN_DEADLINE, Step, next_step
+from newsletter.delivery.departure import Step, next_step
+from newsletter.delivery.states import RUN_DEADLINE
 from newsletter.model import IssueId, Run, RunId, RunState
 
 LATENESS = timedelta(hours=3)

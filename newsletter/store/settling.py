@@ -1,0 +1,198 @@
+"""What settles a row afterwards: a proof, a person's word, a bounce, a domain in doubt.
+
+In: a connection inside a transaction of the caller, a run's id, `now`. Out: how many readers
+changed. Never: a row that is being sent, a guess; an unknown reader becomes pending only by proof
+of absence or on a person's word (DESIGN 6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, func, select, update
+
+from newsletter.model import DeliveryState, RunState
+from newsletter.store import schema
+from newsletter.store.ledger import add_event
+
+_run = schema.run
+_delivery = schema.delivery
+_subscriber = schema.subscriber
+_event = schema.event
+_CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A reader whose fate is unknown: claimed when, given up when."""
+
+    subscriber_id: int
+    claimed_at: datetime
+    given_up_at: datetime
+
+
+def unknown_readers(connection: Connection, run_id: int) -> Iterator[Doubt]:
+    """List the readers of a run whose fate is unknown and whom nobody settled, streamed."""
+    given_up = (
+        select(func.max(_event.c.at, type_=schema.Instant()))
+        .where(
+            _event.c.run_id == run_id,
+            _event.c.subscriber_id == _delivery.c.subscriber_id,
+            _event.c.kind == "unknown",
+        )
+        .scalar_subquery()
+    )
+    rows = connection.execute(
+        select(_delivery.c.subscriber_id, _delivery.c.claimed_at, given_up)
+        .where(*_unknown(run_id))
+        .order_by(_delivery.c.subscriber_id),
+        execution_options={"yield_per": 500},
+    )
+    for subscriber_id, claimed_at, given_up_at in rows:
+        yield Doubt(subscriber_id, claimed_at, given_up_at or claimed_at)
+
+
+def _unknown(run_id: int) -> tuple[ColumnElement[bool], ...]:
+    return (
+        _delivery.c.run_id == run_id,
+        _delivery.c.state == DeliveryState.UNKNOWN,
+        _delivery.c.left_at.is_(None),
+    )
+
+
+def settle_present(
+    connection: Connection, run_id: int, ids: Collection[int], *, proof: str, now: datetime
+) -> int:
+    """Make unknown readers ``sent`` on a proof that the relay took their message."""
+    return _settle(
+        connection,
+        run_id,
+        ids,
+        {
+            "state": DeliveryState.SENT,
+            "reason": "",
+            "reply": proof,
+            "settled_at": now,
+            "owner": None,
+            "address": None,
+        },
+    )
+
+
+def settle_absent(connection: Connection, run_id: int, ids: Collection[int]) -> int:
+    """Make unknown readers ``pending`` again on a proof that the relay never took theirs."""
+    return _settle(connection, run_id, ids, _AGAIN)
+
+
+_AGAIN: dict[str, Any] = {
+    "state": DeliveryState.PENDING,
+    "reason": "",
+    "reply": "",
+    "drops": 0,
+    "settled_at": None,
+    "not_before": None,
+    "owner": None,
+    "address": None,
+}
+
+
+def _settle(
+    connection: Connection, run_id: int, ids: Collection[int], values: dict[str, Any]
+) -> int:
+    done, wanted = 0, list(ids)
+    for start in range(0, len(wanted), _CHUNK):
+        chunk = wanted[start : start + _CHUNK]
+        done += connection.execute(
+            update(_delivery)
+            .where(*_unknown(run_id), _delivery.c.subscriber_id.in_(chunk))
+            .values(**values)
+        ).rowcount
+    return done
+
+
+def resend_unknown(connection: Connection, run_id: int, *, now: datetime) -> int:
+    """Make every unknown reader pending again, on a person's word: some may get it twice."""
+    done = connection.execute(update(_delivery).where(*_unknown(run_id)).values(**_AGAIN)).rowcount
+    if done:
+        add_event(connection, "resend", run_id=run_id, now=now, detail=f"{done} readers")
+        reopen_run(connection, run_id, now=now)
+    return done
+
+
+def leave_unknown(connection: Connection, run_id: int, *, now: datetime) -> int:
+    """Settle every unknown reader as they are, on a person's word: some may never get it."""
+    done = connection.execute(
+        update(_delivery).where(*_unknown(run_id)).values(left_at=now, settled_at=now, address=None)
+    ).rowcount
+    if done:
+        add_event(connection, "leave", run_id=run_id, now=now, detail=f"{done} readers")
+    return done
+
+
+def retry_refused(connection: Connection, run_id: int, reason: str, *, now: datetime) -> int:
+    """Make the readers refused for *reason* pending again, once its cause is mended."""
+    done = connection.execute(
+        update(_delivery)
+        .where(
+            _delivery.c.run_id == run_id,
+            _delivery.c.state == DeliveryState.REFUSED,
+            _delivery.c.reason == reason,
+        )
+        .values(**_AGAIN)
+    ).rowcount
+    if done:
+        detail = f"{done} readers refused for {reason}"
+        add_event(connection, "retry", run_id=run_id, now=now, detail=detail)
+        reopen_run(connection, run_id, now=now)
+    return done
+
+
+def reopen_run(connection: Connection, run_id: int, *, now: datetime) -> None:
+    """Let a run be dispatched again: its 24 h begin anew, its Date stays that of its start."""
+    connection.execute(
+        update(_run)
+        .where(_run.c.id == run_id, _run.c.state.in_((RunState.DONE, RunState.DISPATCHING)))
+        .values(
+            state=RunState.DISPATCHING,
+            reopened_at=now,
+            finished_at=None,
+            stopped=False,
+            reason="",
+        )
+    )
+
+
+# --- addresses that vanished ---------------------------------------------------------------------
+
+
+def vanished_readers(connection: Connection, run_id: int) -> list[tuple[int, str]]:
+    """Return (id, address) of the readers whom a relay said not to exist, still subscribed."""
+    rows = connection.execute(
+        select(_delivery.c.subscriber_id, _subscriber.c.address)
+        .join(_subscriber, _subscriber.c.id == _delivery.c.subscriber_id)
+        .where(
+            _delivery.c.run_id == run_id,
+            _delivery.c.state == DeliveryState.REFUSED,
+            _delivery.c.reason == "no_such_address",
+            _subscriber.c.address.is_not(None),
+        )
+        .order_by(_delivery.c.subscriber_id)
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def count_domain(connection: Connection, run_id: int, domain: str) -> int:
+    """Count a run's readers of one domain."""
+    mine = func.lower(_subscriber.c.address).endswith("@" + domain, autoescape=True)
+    return (
+        connection.scalar(
+            select(func.count())
+            .select_from(_delivery)
+            .join(_subscriber, _subscriber.c.id == _delivery.c.subscriber_id)
+            .where(_delivery.c.run_id == run_id, mine)
+        )
+        or 0
+    )
