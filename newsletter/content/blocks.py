@@ -158,10 +158,13 @@ def read_fields(
     return values, seen, (*findings, *missing)
 
 
+# Any word is good for these: only the lack of one is wrong.
+WORDS = {Kind.TEXT, Kind.LIST, Kind.IMAGE, Kind.MARKDOWN, Kind.PARTNERS, Kind.SOURCE}
+
+
 def bad_value(kind: Kind, entry: Entry, place: Place) -> Finding:
     """Return the finding for a value that is not of its kind."""
-    empty = kind in {Kind.TEXT, Kind.IMAGE, Kind.MARKDOWN, Kind.PARTNERS, Kind.SOURCE}
-    if empty or not entry.value:
+    if kind in WORDS or not entry.value:
         return find("bad_text", place, key=entry.key)
     if kind is Kind.URL and entry.value in {"#", "http://", "https://"}:
         return find("empty_link", place, label=entry.key)

@@ -188,11 +188,6 @@ FAULTS: Final[dict[str, Fault]] = {
         "“{value}” is neither yes nor no, as “{key}” wants it.",
         "Write “{key}: yes” or “{key}: no”.",
     ),
-    "bad_list": Fault(
-        ERROR,
-        "“{key}” has no value.",
-        "Write one or several values, with commas between them.",
-    ),
     "bad_sdgs": Fault(
         ERROR,
         "“{value}” is not a list of goals from 1 to 17.",

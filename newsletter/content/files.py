@@ -9,7 +9,7 @@ RenderingError: that is not an editor's file.)
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -86,8 +86,13 @@ def read_issue(
     templates = templates or open_templates(settings)
     registries = load_registries(settings)
     house = _open_house(settings, templates, registries)
-    findings: list[Finding] = list(_find_ignored(folder, shown))
-    sources = list(_read_sources(settings, folder, findings))
+    findings: list[Finding] = []
+    try:
+        files = sorted(folder.iterdir(), key=lambda path: path.name)
+    except OSError as error:
+        return _nothing(find("unreadable", Place(shown, 1), reason=str(error.strerror)))
+    findings.extend(_find_ignored(files, shown))
+    sources = list(_read_sources(settings, files, findings))
     if not sources or not sources[0].file.endswith(f"/{ISSUE_FILE}"):
         return Reading(issue=None, findings=(*findings, *registries.findings))
     reading = build_issue(issue_id, sources, house)
@@ -121,10 +126,8 @@ def _open_house(settings: Settings, templates: Templates, registries: Registries
 # --- texts ----------------------------------------------------------------------------------------
 
 
-def _story_files(folder: Path) -> list[Path]:
-    files = (path for path in folder.iterdir() if path.suffix.lower() in STORIES)
-    kept = [path for path in files if path.name != ISSUE_FILE and not _is_hidden(path.name)]
-    return sorted(kept, key=lambda path: path.name)
+def _is_story(path: Path) -> bool:
+    return path.suffix.lower() in STORIES and path.name != ISSUE_FILE and not _is_hidden(path.name)
 
 
 def _is_hidden(name: str) -> bool:
@@ -132,16 +135,18 @@ def _is_hidden(name: str) -> bool:
     return name.startswith((".", "~", "_", "#"))
 
 
-def _find_ignored(folder: Path, shown: str) -> Iterator[Finding]:
-    for path in sorted(folder.iterdir()):
+def _find_ignored(files: Sequence[Path], shown: str) -> Iterator[Finding]:
+    for path in files:
         if path.suffix.lower() in MISTAKEN and not _is_hidden(path.name):
             yield find("ignored_file", Place(f"{shown}/{path.name}", 1), name=shorten(path.name))
 
 
 def _read_sources(
-    settings: Settings, folder: Path, findings: list[Finding]
+    settings: Settings, files: Sequence[Path], findings: list[Finding]
 ) -> Iterator[SourceText]:
-    for path in [folder / ISSUE_FILE, *_story_files(folder)]:
+    """Read issue.md first, then the stories in the order of their names."""
+    issue = [path for path in files if path.name == ISSUE_FILE]
+    for path in [*issue, *filter(_is_story, files)]:
         shown = path.relative_to(settings.root).as_posix()
         text = _read_text(settings, path, shown, findings)
         if text is not None and not text.strip():

