@@ -62,9 +62,15 @@ def queue_for(
 
 
 def send_due(
-    settings: Settings, engine: Engine, keys: Keys, now: datetime, *, submit: Submit | None = None
+    settings: Settings,
+    engine: Engine,
+    keys: Keys,
+    now: datetime,
+    *,
+    submit: Submit | None = None,
+    kinds: frozenset[str] | None = None,
 ) -> int:
-    """Send what is due; return how many letters the relay took.
+    """Send what is due, of these *kinds* only when given; return how many the relay took.
 
     Safe to call again at any time, and from two processes at once.
     """
@@ -78,7 +84,7 @@ def send_due(
     sent = 0
     for _ in range(AT_ONCE):
         with database.write(engine) as connection:
-            claimed = queue_of_letters.claim(connection, now)
+            claimed = queue_of_letters.claim(connection, now, kinds)
         if claimed is None:
             break
         letter, written_at, tries = claimed

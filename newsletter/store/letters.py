@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, case, delete, or_, select, update
+from sqlalchemy import Connection, case, delete, or_, select, true, update
 
 from newsletter.mail.single import Letter
 from newsletter.store.database import dialect_insert
@@ -60,7 +60,9 @@ def queue(
     return connection.scalar(insert.returning(letter.c.id)) is not None
 
 
-def claim(connection: Connection, now: datetime) -> tuple[Letter, datetime, int] | None:
+def claim(
+    connection: Connection, now: datetime, kinds: frozenset[str] | None = None
+) -> tuple[Letter, datetime, int] | None:
     """Take the oldest letter that is due; return it, when it was written, and its tries so far.
 
     Committing this transaction is the intent: nothing of the letter may leave before.
@@ -70,6 +72,7 @@ def claim(connection: Connection, now: datetime) -> tuple[Letter, datetime, int]
         .where(
             letter.c.state == LetterState.QUEUED,
             or_(letter.c.not_before.is_(None), letter.c.not_before <= now),
+            letter.c.kind.in_(kinds) if kinds is not None else true(),
         )
         .order_by(letter.c.id)
         .limit(1)
