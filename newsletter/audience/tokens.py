@@ -50,7 +50,7 @@ class Purpose(StrEnum):
     PREFERENCES = "preferences"
     BOUNCE = "bounce"  # the envelope sender's local part (VERP)
     MESSAGE = "message"  # the Message-ID's local part
-    LETTER = "letter"  # the Message-ID of a letter; its id in the subscriber's place
+    LETTER = "letter"  # the Message-ID of a letter; a number of its own in the subscriber's place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

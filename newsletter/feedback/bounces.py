@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import Message
 
-from newsletter.delivery.states import SUPPRESSING
 from newsletter.feedback.facts import FeedbackKind
 
+#: RFC 3463 codes that say "this address does not exist". ``delivery.states`` believes the same of
+#: a relay; neither may import the other, so a test compares them.
+SUPPRESSING = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"})
 _STATUS = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
 # What Action says (RFC 3464 §2.3.3), the gravest first.
 _ACTIONS = ("failed", "delayed", "delivered", "relayed", "expanded")

@@ -3,6 +3,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from newsletter.config import Keys, Relay
+from newsletter.delivery import states
+from newsletter.feedback import bounces
 from newsletter.feedback.facts import FeedbackKind, TiedBy
 from newsletter.feedback.reading import read_feedback
 from tests.feedback import returned
@@ -175,3 +177,7 @@ def test_a_mangled_bounce_is_read_without_an_error(read, outgoing, data):
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
     feedback = read(bytes(raw))
     assert feedback.subscriber_id in {None, READER.subscriber_id}
+
+
+def test_a_bounce_is_believed_as_a_relay_is():
+    assert bounces.SUPPRESSING == states.SUPPRESSING

@@ -1,4 +1,5 @@
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 
 import pytest
@@ -54,7 +55,15 @@ def test_the_same_letter_has_the_same_message_id_and_bytes(settings, keys):
     outgoing = compose(settings, keys, LETTER)
     assert outgoing == compose(settings, keys, LETTER)
     token = outgoing.message_id.strip("<>").partition("@")[0]
-    assert open_token(keys, Purpose.LETTER, token).subscriber_id == LETTER.id
+    assert open_token(keys, Purpose.LETTER, token).run_id == 0
+
+
+def test_letters_that_differ_have_message_ids_that_differ(settings, keys):
+    changes = ({"id": 9}, {"address": "b@example.org"}, {"subject": "y"})
+    letters = [HTML, *(replace(HTML, **change) for change in changes)]
+    seen = {compose(settings, keys, letter).message_id for letter in letters}
+    later = compose_single(HTML, settings=settings, keys=keys, date=DATE + timedelta(hours=1))
+    assert len(seen | {later.message_id}) == 5
 
 
 def test_a_letter_to_a_reader_comes_back_to_their_token(settings, keys):
