@@ -294,7 +294,7 @@ FAULTS: Final[dict[str, Fault]] = {
     "empty_link": Fault(
         ERROR,
         "The link “{label}” leads nowhere.",
-        "Write its address between the round brackets, for instance https://example.org/page.",
+        "Write its whole address, for instance https://example.org/page.",
     ),
     "bad_link": Fault(
         ERROR,
