@@ -82,6 +82,25 @@ If not, do nothing: without an answer we shall end by forgetting your address.
 {contact}
 """,
 )
+DATA = (
+    "What we keep about you",
+    """\
+Hello,
+
+You asked {name} for everything that we keep about you. Here it is.
+
+To have it all erased, open this page within 48 hours and press its button:
+
+{link}
+
+If it was not you who asked, do nothing.
+
+{data}
+
+{publisher}
+{contact}
+""",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,157 @@
+"""What everybody may read, and the locks on every answer."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import insert
+
+from newsletter.errors import Busy
+from newsletter.model import Edition, Picture
+from newsletter.store import content, database, runs
+from newsletter.store.content import Correction, Filed
+from newsletter.store.schema import run
+
+from .conftest import Visitor
+
+PICTURE = Picture(name="a" * 64 + ".png", content=b"\x89PNG...", width=1, height=1)
+
+
+@pytest.fixture
+def edition(sqlite_engine, now):
+    """An edition that was frozen and has not left."""
+    made = Edition(
+        issue_id="2026-05-07", subject="Des légumeries & partagées", preheader="", sender="x",
+        html="<p>mail</p>", text="texte", web="<!doctype html><h1>En ligne</h1>",
+        audience_rule="weekly", picks=(), pictures=(PICTURE,), digest="d" * 64,
+    )  # fmt: skip
+    with database.write(sqlite_engine) as connection:
+        content.save_edition(connection, made, Filed(number=141), now)
+    return made
+
+
+@pytest.fixture
+def sent(edition, sqlite_engine, now):
+    """The same edition, whose run has begun."""
+    row = {"issue_id": edition.issue_id, "digest": edition.digest, "slot_at": now}
+    with database.write(sqlite_engine) as connection:
+        connection.execute(
+            insert(run).values(**row, state="dispatching", created_at=now, started_at=now)
+        )
+    return edition
+
+
+def test_a_frozen_issue_is_there_and_unlisted_before_it_leaves(client, edition):
+    page = client.get("/2026-05-07/")
+    assert (page.status_code, page.text) == (200, edition.web)
+    assert "noindex" in page.headers["X-Robots-Tag"]
+    assert "2026-05-07" not in client.get("/archive/").text
+
+
+def test_an_issue_that_left_is_public_and_listed(client, sent):
+    assert "X-Robots-Tag" not in client.get("/2026-05-07/").headers
+    listed = client.get("/archive/").text
+    assert '<a href="/2026-05-07/">Des légumeries &amp; partagées</a>' in listed
+    assert "7 mai 2026" in listed
+    assert "n°&nbsp;141" in listed
+
+
+def test_the_last_correction_is_what_the_web_shows(client, sent, sqlite_engine, now):
+    with database.write(sqlite_engine) as connection:
+        for number in (1, 2):
+            row = {"issue_id": "2026-05-07", "by": "Maëlle", "note": "x", "web": f"<p>{number}</p>"}
+            content.add_correction(connection, Correction(at=now + timedelta(hours=number), **row))
+    assert client.get("/2026-05-07/").text == "<p>2</p>"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["/2026-05-08/", "/2026-5-7/", "/2026-02-30/", "/x/", "/x", "/a/b/c", "/../newsletter.toml"],
+)
+def test_what_is_not_there_is_a_kind_page(client, edition, url):
+    page = client.get(url)
+    assert page.status_code == 404
+    assert "Cette page n’existe pas" in page.text
+
+
+def test_an_issue_without_its_slash_leads_to_it(client, edition):
+    answer = client.get("/2026-05-07")
+    assert (answer.status_code, answer.headers["Location"]) == (308, "/2026-05-07/")
+
+
+def test_a_picture_is_kept_for_ever(client, edition):
+    answer = client.get(f"/media/{PICTURE.name}")
+    assert (answer.content, answer.headers["Content-Type"]) == (PICTURE.content, "image/png")
+    assert "immutable" in answer.headers["Cache-Control"]
+    assert client.get("/media/b.png").status_code == 404
+    assert client.get("/media/..%2fkeys").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "url", ["/", "/2026-05-07/", "/archive/", "/u/x", "/p/x", "/c/x", "/media/x", "/healthz", "/zz"]
+)
+def test_every_answer_has_the_same_locks(client, edition, url):
+    headers = client.get(url).headers
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "script-src" not in policy
+
+
+@pytest.mark.parametrize("url", ["/u/x", "/p/x", "/c/x", "/e/x", "/r/x", "/proof"])
+def test_pages_of_one_person_are_neither_kept_nor_indexed(client, url):
+    for method in ("GET", "POST"):
+        answer = client.request(method, url)
+        if answer.status_code != 405:
+            assert answer.headers["Cache-Control"] == "no-store"
+            assert "noindex" in answer.headers["X-Robots-Tag"]
+
+
+def test_robots_are_kept_from_personal_pages(client):
+    said = client.get("/robots.txt").text
+    assert {f"Disallow: /{p}" for p in ("u", "p", "c", "e", "r", "proof")} <= {*said.splitlines()}
+
+
+def test_health_follows_the_heartbeat_and_the_claims(client, sqlite_engine, clock, now):
+    assert client.get("/healthz").status_code == 503
+    with database.write(sqlite_engine) as connection:
+        runs.write_instance(connection, "i", now)
+        runs.beat(connection, now)
+    assert client.get("/healthz").json()["status"] == "ok"
+    clock.turn(seconds=121)
+    assert client.get("/healthz").json()["problems"] == ["the scheduler does not tick"]
+    with database.write(sqlite_engine) as connection:
+        runs.beat(connection, clock() + timedelta(minutes=16))
+        row = {"issue_id": "2026-05-07", "slot_at": clock(), "state": "due"}
+        connection.execute(insert(run).values(**row, created_at=now))
+    clock.turn(minutes=16)
+    answer = client.get("/healthz")
+    assert (answer.status_code, answer.json()["problems"]) == (503, ["a due run is not claimed"])
+
+
+def test_a_locked_database_asks_to_come_back(client, monkeypatch):
+    def refuse(*_args, **_kwargs):
+        raise Busy("the database is locked")
+
+    monkeypatch.setattr("newsletter.membership.leave", refuse)
+    monkeypatch.setattr("newsletter.web.reader.open_token", lambda *_: object())
+    answer = client.post("/u/x")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "60")
+    assert "locked" not in answer.text
+
+
+@pytest.mark.parametrize("size", ["2000000", "-1", "x", ""])
+def test_bodies_beyond_reason_are_refused(client, size):
+    answer = client.post("/u/x", headers={"Content-Length": size}, content=b"")
+    assert answer.status_code == 413
+
+
+def test_a_page_names_no_software_and_no_api(client):
+    for url in ("/docs", "/redoc", "/openapi.json"):
+        assert client.get(url).status_code == 404
+
+
+def test_two_visitors_share_nothing(app, edition):
+    first, second = Visitor(app, "203.0.113.1"), Visitor(app, "203.0.114.1")
+    assert first.get("/archive/").text == second.get("/archive/").text
