@@ -94,16 +94,6 @@ def settle(
     return result.rowcount == 1
 
 
-def set_stopped(connection: Connection, run_id: RunId, *, stopped: bool) -> bool:
-    """Pause a begun run, or let it go on; False when it is not dispatching."""
-    result = connection.execute(
-        update(_run)
-        .where(_run.c.id == run_id, _run.c.state == RunState.DISPATCHING)
-        .values(stopped=stopped)
-    )
-    return result.rowcount == 1
-
-
 def _to_run(row: Row[Any]) -> Run:
     values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's documented name
     del values["created_at"]

@@ -52,14 +52,13 @@ def test_a_begun_run_is_neither_held_nor_missed_nor_skipped(engine, run, now):
         assert runs.read_run(connection, ISSUE).state is RunState.DISPATCHING
 
 
-def test_only_a_dispatching_run_can_be_stopped(engine, run, now):
-    with database.write(engine) as connection:
-        assert not runs.set_stopped(connection, run.id, stopped=True)
+def test_a_begun_run_is_unfinished_until_it_is_done(engine, run, now):
+    with database.read(engine) as connection:
+        assert runs.unfinished_runs(connection) == ()
     begin(engine, run, now)
-    with database.write(engine) as connection:
-        assert runs.set_stopped(connection, run.id, stopped=True)
-        assert runs.read_run_by_id(connection, run.id).stopped
+    with database.read(engine) as connection:
         assert [found.id for found in runs.unfinished_runs(connection)] == [run.id]
+        assert runs.read_run_by_id(connection, run.id).started_at == now
 
 
 def test_runs_are_listed_from_an_instant_on(engine, run, now):

@@ -1,0 +1,307 @@
+"""An issue's folder → its edition and everything the checks say of it.
+
+In: settings, the database of examples, an issue's id, the day it would leave. Out: ``Draft``.
+Never: a row written; ``publishing`` decides what is kept, ``schedule`` when it leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Engine
+
+from newsletter.audience.segments import parse_rule
+from newsletter.checks.catalogue import in_order, run_checks
+from newsletter.checks.checked import Checked, Figure, figures
+from newsletter.checks.faults import find
+from newsletter.config import Settings
+from newsletter.content import files
+from newsletter.content.headers import read_front_matter, spellings
+from newsletter.content.issues import ISSUE_KEYS, STORY_KEYS
+from newsletter.content.registries import Registries
+from newsletter.content.slugs import fold
+from newsletter.errors import ContentError, RenderingError
+from newsletter.examples import curate
+from newsletter.mail.render import render_edition, render_web_copy
+from newsletter.model import Block, Edition, Example, Finding, Issue, IssueId, Node, Place
+from newsletter.store import content, database, examples
+from newsletter.templating import Templates, open_templates
+
+# How far back a figure's wording is compared, and an example's region is balanced.
+RECENT_ISSUES = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """An issue as it stands now: ``edition`` is None when it cannot be rendered."""
+
+    issue: Issue | None = None
+    edition: Edition | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+def draft_issue(
+    settings: Settings,
+    engine: Engine,
+    issue_id: IssueId,
+    *,
+    today: date | None = None,
+    picks: Sequence[str] | None = None,
+) -> Draft:
+    """Read, pick, render and check one issue.
+
+    ``picks`` are the ids of the examples to show; without, those of the last approval while the
+    header asks for as many, else a fresh pick (DESIGN 5.8). ``today`` is the day of departure, by
+    default the folder's.
+    """
+    try:
+        templates = open_templates(settings)
+    except RenderingError as error:
+        return Draft(findings=(_say_rendering(error),))
+    reading = files.read_issue(settings, issue_id, templates=templates)
+    if reading.issue is None:
+        return Draft(findings=reading.findings)
+    issue, doubts = _with_examples(settings, engine, reading.issue, picks)
+    registries = files.load_registries(settings)
+    edition, faults = _render(settings, presentable(issue, templates), templates, registries)
+    checked = _gather(settings, engine, issue, templates, registries)
+    checked = replace(checked, edition=edition, today=today or issue.day)
+    found = _without_echoes((*reading.findings, *doubts, *faults, *run_checks(checked)))
+    return Draft(issue=issue, edition=edition, findings=in_order(found))
+
+
+# --- examples ------------------------------------------------------------------------------------
+
+
+def _with_examples(
+    settings: Settings, engine: Engine, issue: Issue, picks: Sequence[str] | None
+) -> tuple[Issue, tuple[Finding, ...]]:
+    with database.read(engine) as connection:
+        known = examples.candidates(connection)
+        recent = examples.recent_features(connection, RECENT_ISSUES)
+        if picks is None:
+            picks = _approved_picks(connection, issue)
+    taxonomy = settings.taxonomy
+    # What this very issue has featured already (it has left) is still its own.
+    mine = tuple(_without(example, issue.id) for example in known)
+    others = tuple(example for example in recent if set(example.featured_in) - {issue.id})
+    try:
+        chosen = curate.pick(
+            mine,
+            issue.wanted_examples if picks is None else tuple(picks),
+            others,
+            objectives=[term.slug for term in taxonomy.objectives],
+            regions=[term.slug for term in taxonomy.territories],
+        )
+    except ContentError as error:
+        place = Place(issue.place.file, _header_lines(settings, issue).get("examples", 1))
+        return issue, tuple(
+            replace(finding, file=place.file, line=place.line) for finding in error.findings
+        )
+    return replace(issue, examples=chosen), ()
+
+
+def _without(example: Example, issue_id: str) -> Example:
+    others = tuple(one for one in example.featured_in if one != issue_id)
+    return replace(example, featured_in=others)
+
+
+def _approved_picks(connection: Any, issue: Issue) -> tuple[str, ...] | None:
+    """The picks of the newest approval, when the header still asks for the same (DESIGN 5.8)."""
+    for approval in reversed(content.read_approvals(connection, issue.id)):
+        edition = content.read_edition(connection, approval.digest)
+        filed = content.read_filed(connection, approval.digest)
+        if edition is None or filed is None:
+            continue
+        asked = (filed.search or {}).get("wanted_examples")
+        return edition.picks if asked == wanted_json(issue) else None
+    return None
+
+
+def wanted_json(issue: Issue) -> int | list[str]:
+    """What the header asks for, as JSON keeps it."""
+    wanted = issue.wanted_examples
+    return wanted if isinstance(wanted, int) else list(wanted)
+
+
+# --- rendering -----------------------------------------------------------------------------------
+
+
+def _render(
+    settings: Settings, issue: Issue, templates: Templates, registries: Registries
+) -> tuple[Edition | None, tuple[Finding, ...]]:
+    try:
+        edition = render_edition(
+            issue,
+            templates=templates,
+            settings=settings,
+            pictures=files.read_pictures(settings, issue),
+            registries=registries,
+            audience_rule=parse_rule(settings, issue),
+        )
+    except RenderingError as error:
+        return None, (_say_rendering(error),)
+    except ContentError as error:
+        return None, error.findings
+    return edition, ()
+
+
+def render_web(
+    settings: Settings, engine: Engine, issue_id: IssueId, *, picks: Sequence[str], today: date
+) -> str:
+    """Return the web copy as it reads on *today*; raise ContentError when the issue is gone."""
+    templates = open_templates(settings)
+    reading = files.read_issue(settings, issue_id, templates=templates)
+    if reading.issue is None:
+        raise ContentError(f"the issue {issue_id} cannot be read", findings=reading.findings)
+    issue, doubts = _with_examples(settings, engine, reading.issue, picks)
+    if doubts:
+        raise ContentError("an example of this issue is gone", findings=doubts)
+    return render_web_copy(
+        presentable(issue, templates),
+        templates=templates,
+        settings=settings,
+        pictures=files.read_pictures(settings, issue),
+        registries=files.load_registries(settings),
+        today=today,
+    )
+
+
+def _say_rendering(error: RenderingError) -> Finding:
+    place = Place(error.path, error.line or 1) if error.path else None
+    remedy = error.remedy or f"See the block “{error.block}”." if error.block else error.remedy
+    return find("rendering", place, reason=error.message, remedy=remedy or "See newsletter blocks.")
+
+
+def presentable(issue: Issue, templates: Templates) -> Issue:
+    """Return the issue without the blocks that lack a required field.
+
+    Reading has reported each; the rest can still be shown, and checked.
+    """
+    stories = tuple(
+        replace(story, nodes=_presentable(story.nodes, templates)) for story in issue.stories
+    )
+    return replace(issue, edito=_presentable(issue.edito, templates), stories=stories)
+
+
+def _presentable(nodes: Sequence[Node], templates: Templates) -> tuple[Node, ...]:
+    kept: list[Node] = []
+    for node in nodes:
+        if isinstance(node, Block):
+            declared = templates.blocks.get(node.name)
+            fields = declared.fields.values() if declared and not node.convention else ()
+            if any(field.required and field.name not in node.fields for field in fields):
+                continue
+            kept.append(replace(node, body=_presentable(node.body, templates)))
+        else:
+            kept.append(node)
+    return tuple(kept)
+
+
+def _without_echoes(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Leave out that a figure cites no source where the source it names is unknown."""
+    unknown = {(f.file, f.line) for f in findings if f.code == "unknown_source"}
+    return tuple(
+        finding
+        for finding in findings
+        if finding.code != "figure_without_source"
+        or not any((finding.file, (finding.line or 0) + below) in unknown for below in range(1, 6))
+    )
+
+
+# --- what the checks need ------------------------------------------------------------------------
+
+
+def _gather(
+    settings: Settings,
+    engine: Engine,
+    issue: Issue,
+    templates: Templates,
+    registries: Registries,
+) -> Checked:
+    with database.read(engine) as connection:
+        known = examples.candidates(connection)
+    folders = files.list_issues(settings)
+    fields = {
+        name: {field.name: field.kind.value for field in block.fields.values()}
+        for name, block in templates.blocks.items()
+    }
+    return Checked(
+        issue=issue,
+        settings=settings,
+        today=issue.day,
+        fields=fields,
+        roles={name: block.role for name, block in templates.blocks.items() if block.role},
+        sources=registries.sources,
+        glossary=registries.glossary,
+        featured={example.id: example.featured_in for example in known},
+        folders=folders,
+        numbers=dict(_numbers(settings, issue, folders)),
+        figures=tuple(_recent_figures(settings, issue, folders, templates, fields)),
+        lines=_all_lines(settings, issue),
+    )
+
+
+def _recent_figures(
+    settings: Settings,
+    issue: Issue,
+    folders: Sequence[IssueId],
+    templates: Templates,
+    fields: Mapping[str, Mapping[str, str]],
+) -> Iterator[Figure]:
+    """Yield the figures of the last issues, the oldest first."""
+    for issue_id in [folder for folder in folders if folder < issue.id][-RECENT_ISSUES:]:
+        reading = files.read_issue(settings, issue_id, templates=templates)
+        if reading.issue is not None:
+            yield from figures(reading.issue, fields)
+
+
+def _numbers(
+    settings: Settings, issue: Issue, folders: Sequence[IssueId]
+) -> Iterator[tuple[IssueId, int]]:
+    for issue_id in folders:
+        if issue_id != issue.id and (number := read_number(settings, issue_id)):
+            yield issue_id, number
+
+
+def read_number(settings: Settings, issue_id: IssueId) -> int | None:
+    """Return the number in an issue's header, without reading the rest."""
+    header = _read_header(settings, f"issues/{issue_id}/{files.ISSUE_FILE}", tuple(ISSUE_KEYS))
+    value = header.get("number", ("", 0))[0]
+    return int(value) if value.isdecimal() else None
+
+
+def _all_lines(settings: Settings, issue: Issue) -> Mapping[tuple[str, str], int]:
+    places = {issue.place.file: tuple(ISSUE_KEYS)}
+    places |= {story.place.file: tuple(STORY_KEYS) for story in issue.stories}
+    return {
+        (file, name): line
+        for file, names in places.items()
+        for name, (_, line) in _read_header(settings, file, names).items()
+    }
+
+
+def _header_lines(settings: Settings, issue: Issue) -> Mapping[str, int]:
+    header = _read_header(settings, issue.place.file, tuple(ISSUE_KEYS))
+    return {name: line for name, (_, line) in header.items()}
+
+
+def _read_header(
+    settings: Settings, file: str, names: Sequence[str]
+) -> Mapping[str, tuple[str, int]]:
+    """Return the value and the line of each known key of a file's header."""
+    try:
+        text = (settings.root / file).read_bytes().decode("utf-8-sig", "replace")
+    except OSError:
+        return {}
+    known = spellings(names, settings.publication.language)
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    header = read_front_matter(lines, file, known)
+    return {
+        known[key]: (entry.value, entry.line)
+        for entry in (header.entries if header else ())
+        if (key := fold(entry.key)) in known
+    }

@@ -1,0 +1,307 @@
+"""The verbs of a run: may it leave, begin, pause, go on, plan none, adopt, report.
+
+In: settings, the engine of the database, an issue's id, `now`. Out: what the doors show. Never: a
+decision about time (``schedule``), a message (``delivery``); an edition once signed is never
+rendered anew for sending: what was approved is what leaves (DESIGN 5.8).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from newsletter.checks.catalogue import errors
+from newsletter.config import Settings
+from newsletter.content import files
+from newsletter.content.calendar import local_day, slot_near
+from newsletter.editions import Draft, draft_issue, wanted_json
+from newsletter.errors import ConfigError, Conflict, Held, NotFound
+from newsletter.model import DeliveryState, Edition, HeldReason, IssueId, Run, RunState
+from newsletter.publishing import approval_state
+from newsletter.store import audience, content, database, examples, ledger, runs
+
+# Asks whether an address answers 200 to anybody.
+Probe = Callable[[str], bool]
+
+
+# --- leaving -------------------------------------------------------------------------------------
+
+
+def edition_to_send(
+    settings: Settings,
+    engine: Engine,
+    issue_id: IssueId,
+    *,
+    today: dt.date,
+    probe: Probe | None = None,
+) -> Edition:
+    """Return the approved edition when it may leave on *today*; else raise Held with the reason.
+
+    The files are rendered again with the stored picks: another digest holds the run (DESIGN 5.8).
+    """
+    if issue_id not in files.list_issues(settings):
+        raise held(HeldReason.NO_ISSUE, issue_id)
+    complete = [one for one in approval_state(settings, engine, issue_id) if one.complete]
+    if not complete:
+        raise held(HeldReason.NOT_APPROVED, issue_id)
+    for signatures in complete:
+        with database.read(engine) as connection:
+            edition = content.read_edition(connection, signatures.digest)
+            filed = content.read_filed(connection, signatures.digest)
+        if edition is None or filed is None:
+            continue
+        draft = draft_issue(settings, engine, issue_id, today=today, picks=edition.picks)
+        if draft.edition is None or draft.issue is None:
+            raise held(HeldReason.CHECKS, issue_id)
+        asked = (filed.search or {}).get("wanted_examples")
+        if draft.edition.digest == edition.digest and wanted_json(draft.issue) == asked:
+            judge_draft(settings, draft, issue_id, probe)
+            return edition
+    raise held(HeldReason.CHANGED, issue_id)
+
+
+def judge_draft(settings: Settings, draft: Draft, issue_id: IssueId, probe: Probe | None) -> None:
+    if errors(draft.findings):
+        raise held(HeldReason.CHECKS, issue_id)
+    if settings.relay.is_loopback or probe is None:
+        return
+    if not probe(f"{settings.publication.base_url}/{issue_id}/"):
+        raise held(HeldReason.NOT_PUBLIC, issue_id)
+
+
+_REMEDIES = {
+    HeldReason.NO_ISSUE: ("there is no issue {id}", "newsletter new {id}"),
+    HeldReason.NOT_APPROVED: (
+        "the issue {id} is not approved",
+        "newsletter approve {id} --by NAME",
+    ),
+    HeldReason.CHANGED: (
+        "the issue {id} has changed since it was approved",
+        "read it again, then: newsletter approve {id} --by NAME",
+    ),
+    HeldReason.CHECKS: ("the issue {id} has errors", "newsletter check {id}"),
+    HeldReason.RESTORED: (
+        "this database is a copy, or was restored",
+        "make sure that no other machine sends this letter, then: newsletter adopt",
+    ),
+    HeldReason.NOT_PUBLIC: (
+        "the web copy of the issue {id} does not answer",
+        "start newsletter serve, and check publication.base_url",
+    ),
+}
+
+
+def held(reason: HeldReason, issue_id: str) -> Held:
+    """Return the refusal to raise: what holds the run, and the command that ends it."""
+    message, remedy = (text.format(id=issue_id) for text in _REMEDIES[reason])
+    return Held(message, reason=reason.value, remedy=remedy)
+
+
+def start(
+    settings: Settings,
+    engine: Engine,
+    edition: Edition,
+    *,
+    slot_at: dt.datetime,
+    now: dt.datetime,
+) -> Run:
+    """Begin the run of an edition: its audience is frozen, its examples are featured.
+
+    Raise Conflict when the run has begun already, here or elsewhere.
+    """
+    day = local_day(now, settings)
+    with database.write(engine) as connection:
+        run = runs.ensure_run(connection, edition.issue_id, slot_at=slot_at, now=now)
+        ledger.start_run(
+            connection,
+            run.id,
+            digest=edition.digest,
+            select_audience=audience.select_audience(edition.audience_rule, settings, day),
+            now=now,
+        )
+        examples.mark_featured(connection, edition.issue_id, edition.picks, now)
+        begun = runs.read_run_by_id(connection, run.id)
+    assert begun is not None  # begun in this transaction
+    return begun
+
+
+def is_public(address: str) -> bool:
+    """True when *address* answers 200 to anybody, without a redirection."""
+    import httpx  # only a run towards real people asks
+
+    try:
+        return httpx.get(address, timeout=10, trust_env=False).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
+def read(engine: Engine, issue_id: IssueId) -> Run:
+    """Return the run of an issue; raise NotFound before there is one."""
+    with database.read(engine) as connection:
+        return _read_run(connection, issue_id)
+
+
+def stop(engine: Engine, issue_id: IssueId, *, by: str, now: dt.datetime) -> Run:
+    """Pause a run until somebody sends on. Raise Conflict when it is not leaving."""
+    with database.write(engine) as connection:
+        run = _dispatching(connection, issue_id)
+        ledger.stop_run(connection, run.id, reason=f"by {by}" if by else "by hand", now=now)
+        return _read_run(connection, issue_id)
+
+
+def go_on(engine: Engine, issue_id: IssueId) -> Run:
+    """Let a stopped run be dispatched again."""
+    with database.write(engine) as connection:
+        ledger.go_on(connection, _dispatching(connection, issue_id).id)
+        return _read_run(connection, issue_id)
+
+
+def skip(
+    settings: Settings,
+    engine: Engine,
+    issue_id: IssueId,
+    *,
+    reason: str,
+    by: str,
+    now: dt.datetime,
+) -> Run:
+    """Plan no issue for a slot. Raise Conflict when it has begun to leave."""
+    if not files.is_issue_id(issue_id):
+        raise ConfigError(f"{issue_id!r} is no day", remedy="write for instance 2026-11-26")
+    slot = slot_near(dt.date.fromisoformat(issue_id), settings)
+    said = f"by {by}: {reason}" if reason else f"by {by}"
+    with database.write(engine) as connection:
+        run = runs.ensure_run(connection, issue_id, slot_at=slot.at, now=now)
+        if not runs.settle(connection, run.id, RunState.SKIPPED, said, now=now):
+            raise Conflict(
+                f"the issue {issue_id} has begun to leave",
+                remedy=f"newsletter stop {issue_id} pauses it",
+            )
+        ledger.add_event(connection, "run_skipped", run_id=run.id, now=now, detail=said)
+        return _read_run(connection, issue_id)
+
+
+def _dispatching(connection: Connection, issue_id: IssueId) -> Run:
+    run = _read_run(connection, issue_id)
+    if run.state is not RunState.DISPATCHING:
+        raise Conflict(
+            f"the issue {issue_id} is not leaving: {run.state}",
+            remedy=f"see newsletter report {issue_id}",
+        )
+    return run
+
+
+def _read_run(connection: Connection, issue_id: str) -> Run:
+    run = runs.read_run(connection, IssueId(issue_id))
+    if run is None:
+        raise NotFound(f"the issue {issue_id} has no run yet", remedy="it begins at its slot")
+    return run
+
+
+# --- this database, or a copy of it --------------------------------------------------------------
+
+
+def is_restored(settings: Settings, engine: Engine, now: dt.datetime) -> bool:
+    """True when this database may not send: a copy, or restored (S5).
+
+    A database that never ran, beside no file, is given its identity first.
+    """
+    path = settings.var_dir / "instance"
+    with database.read(engine) as connection:
+        fresh = runs.read_instance(connection) is None
+    if fresh and not path.exists():
+        with database.write(engine) as connection:
+            runs.lock_instance(connection)
+            if runs.read_instance(connection) is None and not path.exists():
+                _give_identity(connection, path, now)
+    return is_copy(settings, engine)
+
+
+def is_copy(settings: Settings, engine: Engine) -> bool:
+    """True when the identity in the table is not that of the file beside it; writes nothing."""
+    with database.read(engine) as connection:
+        known = runs.read_instance(connection)
+    path = settings.var_dir / "instance"
+    return known != _read_identity(path) or (known is None and path.exists())
+
+
+def _give_identity(connection: Connection, path: Path, now: dt.datetime) -> None:
+    identity = secrets.token_hex(16)
+    runs.write_instance(connection, identity, now)
+    _write_identity(path, identity)
+
+
+def adopt(settings: Settings, engine: Engine, now: dt.datetime) -> bool:
+    """Accept this database as the one that sends; False when it was that already.
+
+    The new identity makes the database it was copied from a stranger here, should it come back.
+    """
+    if not is_restored(settings, engine, now):
+        return False
+    with database.write(engine) as connection:
+        runs.lock_instance(connection)
+        _give_identity(connection, settings.var_dir / "instance", now)
+    return True
+
+
+def _read_identity(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _write_identity(path: Path, identity: str) -> None:
+    """Replace the file whole: a crash leaves the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_text(identity + "\n", encoding="ascii")
+    fresh.replace(path)
+
+
+# --- reporting -----------------------------------------------------------------------------------
+
+
+def report(
+    engine: Engine, issue_id: IssueId, *, state: DeliveryState | None = None, kind: str = "issue"
+) -> dict[str, Any]:
+    """Return where a run stands, as DESIGN 8 writes it; with *state* also who is in it.
+
+    Raise NotFound before there is a run.
+    """
+    with database.read(engine) as connection:
+        run = runs.read_run(connection, issue_id, kind=kind)
+        if run is None:
+            raise NotFound(f"the issue {issue_id} has no run yet", remedy="it begins at its slot")
+        tally = ledger.tally(connection, run.id)
+        document: dict[str, Any] = {
+            "issue": run.issue_id,
+            "digest": run.digest,
+            "run": {"state": run.state.value, "reason": run.reason},
+            **{name: getattr(tally, name) for name in TALLY},
+            "started_at": run.started_at,
+            "finished_at": run.finished_at,
+        }
+        if state:
+            document["readers"] = [
+                {
+                    "address": one.address,
+                    "state": one.state,
+                    "reason": one.reason,
+                    "reply": one.reply,
+                    "at": one.at,
+                }
+                for one in ledger.readers(connection, run.id, state)
+            ]
+    return document
+
+
+TALLY = (
+    "audience", "pending", "sending", "deferred", "sent", "refused", "unknown", "cancelled",
+    "expired", "bounced", "complained", "left",
+)  # fmt: skip

@@ -1,0 +1,267 @@
+"""When: the tick, which decides what every slot and run needs now, and has it done.
+
+In: settings, the engine, keys, `now`, and ``launch``, which dispatches a run (on a thread of its
+own, or inline). Out: ``TickReport``; rows and queued letters. Never: a wait, a clock of its own
+(the demo and the tests hand it `now`), an exception that ends the scheduler (S7).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import Engine
+
+from newsletter import chores, notifying, running
+from newsletter.config import Keys, Settings
+from newsletter.content.calendar import local_day, next_free_slot, slots_between
+from newsletter.delivery.departure import Step, next_step
+from newsletter.errors import Conflict, Held, NewsletterError
+from newsletter.model import Edition, HeldReason, IssueId, Run, RunId, RunState
+from newsletter.running import Probe
+from newsletter.store import database, ledger, runs
+
+log = logging.getLogger(__name__)
+
+Launch = Callable[[RunId], None]
+# Does a named chore now, or hands it to a thread that is not the tick's.
+Aside = Callable[[str, chores.Chore], None]
+
+# Slots older than this concern nobody any more, however long the machine was down.
+HORIZON = timedelta(days=60)
+# A run's slot may have been moved by a change of settings since its row was written.
+MARGIN = timedelta(days=8)
+# Why a slot was missed that nobody ever judged: the machine was down.
+LATE = "late"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What becomes of one slot or run; ``state`` is a run state, ``due`` before its time."""
+
+    issue_id: IssueId
+    slot_at: datetime
+    state: RunState
+    reason: str = ""
+    run_id: RunId | None = None
+    launched: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class TickReport:
+    """What one tick did, and what went wrong in it."""
+
+    at: datetime
+    decisions: list[Decision] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """What a decision is made from; ``sends`` is False in a restored copy (DESIGN 5.7)."""
+
+    settings: Settings
+    engine: Engine
+    now: datetime
+    sends: bool
+    probe: Probe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """A slot or a begun run, and what it needs; ``skipped`` is the calendar's reason."""
+
+    issue_id: IssueId
+    slot_at: datetime
+    step: Step
+    run: Run | None = None
+    skipped: str = ""
+
+
+def do_now(name: str, chore: chores.Chore) -> None:
+    """Do a chore inside the tick: for commands, demo and tests."""
+    log.debug("chore name=%s", name)
+    chore()
+
+
+# --- the tick ------------------------------------------------------------------------------------
+
+
+def tick(
+    settings: Settings,
+    engine: Engine,
+    keys: Keys,
+    now: datetime,
+    *,
+    launch: Launch,
+    aside: Aside = do_now,
+    probe: Probe = running.is_public,
+) -> TickReport:
+    """Look at every slot and run once, and do what is due; safe from two processes at once."""
+    report = TickReport(at=now)
+    with _kept(report, "schedule"):
+        sends = not running.is_restored(settings, engine, now)
+        scene = Scene(settings=settings, engine=engine, now=now, sends=sends, probe=probe)
+        with database.write(engine) as connection:
+            runs.beat(connection, now)
+        for due in list_due(scene):
+            with _kept(report, f"run {due.issue_id}"):
+                report.decisions.append(carry_out(scene, due, launch))
+        for name, chore in chores.list_chores(settings, engine, keys, now, sends=sends):
+            with _kept(report, name):
+                aside(name, chore)
+    return report
+
+
+@contextmanager
+def _kept(report: TickReport, what: str) -> Iterator[None]:
+    """Keep a failure in the report and the log: the next tick must come (S7)."""
+    try:
+        yield
+    except NewsletterError as error:
+        log.error("tick %s: %s", what, error)  # noqa: TRY400 - an expected failure needs no trace
+        report.errors.append(f"{what}: {error}")
+    except Exception as error:
+        log.exception("tick %s failed", what)
+        report.errors.append(f"{what}: {type(error).__name__}: {error}")
+
+
+def list_due(scene: Scene) -> tuple[Due, ...]:
+    """Return what needs something now: begun runs, then the slots since this database was born."""
+    with database.read(scene.engine) as connection:
+        born = runs.born_at(connection) or scene.now
+        since = max(born, scene.now - HORIZON)
+        begun = runs.unfinished_runs(connection)
+        known = {run.issue_id: run for run in runs.runs_since(connection, since - MARGIN)}
+    slots = {slot.issue_id: slot for slot in slots_between(scene.settings, since, scene.now)}
+    found = [_due(scene, run.issue_id, run.slot_at, run) for run in begun]
+    for issue_id, slot in slots.items():
+        run = known.get(issue_id)
+        if run is None or run.started_at is None:
+            found.append(_due(scene, issue_id, slot.at, run, skipped=slot.skipped))
+    for run in known.values():
+        orphan = run.started_at is None and run.issue_id not in slots
+        if orphan and run.kind == "issue":  # the settings no longer plan this slot
+            found.append(_due(scene, run.issue_id, run.slot_at, run))
+    return tuple(due for due in found if due.step not in {Step.REST, Step.WAIT})
+
+
+def _due(
+    scene: Scene, issue_id: IssueId, slot_at: datetime, run: Run | None, *, skipped: str = ""
+) -> Due:
+    step = next_step(
+        run,
+        scene.now,
+        slot_at=slot_at,
+        max_lateness=timedelta(hours=scene.settings.schedule.max_lateness_h),
+        skipped=bool(skipped),
+    )
+    return Due(issue_id=issue_id, slot_at=slot_at, step=step, run=run, skipped=skipped)
+
+
+# --- deciding ------------------------------------------------------------------------------------
+
+
+def judge(scene: Scene, due: Due) -> tuple[Decision, Edition | None]:
+    """Return what becomes of *due*, and the edition when it may leave. Nothing is written."""
+    decision = Decision(
+        issue_id=due.issue_id,
+        slot_at=due.slot_at,
+        state=RunState.DISPATCHING,
+        run_id=due.run.id if due.run else None,
+    )
+    if due.step is Step.SKIP:
+        return replace(decision, state=RunState.SKIPPED, reason=due.skipped), None
+    if not scene.sends:
+        state = RunState.MISSED if due.step is Step.MISS else RunState.HELD
+        return replace(decision, state=state, reason=HeldReason.RESTORED.value), None
+    if due.step is Step.MISS:
+        reason = (due.run.reason if due.run else "") or LATE
+        return replace(decision, state=RunState.MISSED, reason=reason), None
+    if due.step in {Step.RESUME, Step.EXPIRE}:
+        return decision, None
+    try:
+        edition = running.edition_to_send(
+            scene.settings,
+            scene.engine,
+            due.issue_id,
+            today=local_day(scene.now, scene.settings),
+            probe=scene.probe,
+        )
+    except Held as held:
+        return replace(decision, state=RunState.HELD, reason=held.reason), None
+    return decision, edition
+
+
+def carry_out(scene: Scene, due: Due, launch: Launch) -> Decision:
+    """Judge, write the decision, tell the editors, launch a dispatch."""
+    decision, edition = judge(scene, due)
+    if decision.state is not RunState.DISPATCHING:
+        return _settle(scene, due, decision)
+    if edition is not None:
+        try:
+            run = running.start(
+                scene.settings, scene.engine, edition, slot_at=due.slot_at, now=scene.now
+            )
+        except Conflict:  # another scheduler was first; its lease decides who dispatches
+            log.info("run issue=%s begun elsewhere", due.issue_id)
+            return decision
+        decision = replace(decision, run_id=run.id)
+    elif due.run is not None and not _prepare(scene, due.run, due.step):
+        return decision
+    assert decision.run_id is not None  # begun now, or before
+    log.info("run issue=%s step=%s run=%d", due.issue_id, due.step, decision.run_id)
+    launch(decision.run_id)
+    return replace(decision, launched=True)
+
+
+def _settle(scene: Scene, due: Due, decision: Decision) -> Decision:
+    """Write a decision that starts nothing; each notice goes out once per (run, reason)."""
+    before = (due.run.state, due.run.reason) if due.run else None
+    with database.write(scene.engine) as connection:
+        run = runs.ensure_run(connection, due.issue_id, slot_at=due.slot_at, now=scene.now)
+        settled = runs.settle(connection, run.id, decision.state, decision.reason, now=scene.now)
+        told = replace(run, state=decision.state, reason=decision.reason, slot_at=due.slot_at)
+        if decision.reason == HeldReason.RESTORED or (settled and decision.state is RunState.HELD):
+            notifying.tell_held(connection, scene.settings, told, scene.now)
+        elif settled and decision.state is RunState.MISSED:
+            notifying.tell_missed(connection, scene.settings, told, scene.now)
+    if before != (decision.state, decision.reason):
+        log.warning(
+            "run issue=%s state=%s reason=%s", due.issue_id, decision.state, decision.reason
+        )
+    return replace(decision, run_id=run.id)
+
+
+def _prepare(scene: Scene, run: Run, step: Step) -> bool:
+    """True when a begun run has something to be done now; a stopped one is freed to expire."""
+    if step is Step.EXPIRE and run.stopped:
+        with database.write(scene.engine) as connection:
+            ledger.go_on(connection, run.id)
+    with database.read(scene.engine) as connection:
+        tally = ledger.tally(connection, run.id)
+        due_at = ledger.next_due_at(connection, run.id)
+    waits = tally.deferred and not tally.pending and not tally.sending
+    return step is Step.EXPIRE or not waits or due_at is None or due_at <= scene.now
+
+
+# --- asking --------------------------------------------------------------------------------------
+
+
+def at(
+    settings: Settings, engine: Engine, instant: datetime, *, probe: Probe = running.is_public
+) -> tuple[Decision, ...]:
+    """Return what a tick at *instant* would decide, or the next slot when there is nothing to do.
+
+    Writes nothing and sends nothing (``run --at``).
+    """
+    sends = not running.is_copy(settings, engine)
+    scene = Scene(settings=settings, engine=engine, now=instant, sends=sends, probe=probe)
+    found = tuple(judge(scene, due)[0] for due in list_due(scene))
+    if found:
+        return found
+    slot = next_free_slot(settings, (), instant)
+    return (Decision(issue_id=slot.issue_id, slot_at=slot.at, state=RunState.DUE),)
