@@ -505,7 +505,7 @@ def load_keys(settings: Settings, environ: Mapping[str, str] | None = None) -> K
             "there are no keys",
             key="keys",
             path=str(path),
-            remedy="bring back your copy, or make new ones: newsletter init --keys",
+            remedy="bring back your copy of them; only if there never were any: newsletter init .",
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot be read: {error}", key="keys", path=str(path)) from None

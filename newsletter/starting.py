@@ -46,14 +46,11 @@ def sample_dir() -> Path:
 def init_publication(folder: Path) -> tuple[Path, ...]:
     """Make a publication in *folder* and return the files written, relative to it.
 
-    Raise ConfigError when there is one already, or when the folder cannot be written.
+    A publication that came without its keys, as a clone does, gets only those. Raise ConfigError
+    when there is nothing to add, or when the folder cannot be written.
     """
     if (folder / FILE_NAME).exists():
-        raise ConfigError(
-            "there is a publication here already",
-            path=str(folder / FILE_NAME),
-            remedy="choose another folder",
-        )
+        return _add_keys(folder)
     starter = Path(str(files("newsletter") / "starter"))
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -65,6 +62,18 @@ def init_publication(folder: Path) -> tuple[Path, ...]:
             remedy="choose another folder, or mend its rights",
         ) from None
     return tuple(sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file()))
+
+
+def _add_keys(folder: Path) -> tuple[Path, ...]:
+    try:
+        write_keys(folder / "var" / "keys")
+    except FileExistsError:
+        raise ConfigError(
+            "there is a publication here already",
+            path=str(folder / FILE_NAME),
+            remedy="choose another folder",
+        ) from None
+    return (Path("var/keys"),)
 
 
 def _write_files(folder: Path, starter: Path) -> None:

@@ -27,3 +27,9 @@ def test_a_folder_that_is_a_file_is_one_clear_error(tmp_path):
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(ConfigError):
         init_publication(tmp_path / "file")
+
+
+def test_a_publication_without_keys_gets_only_those(tmp_path):
+    init_publication(tmp_path / "lettre")
+    (tmp_path / "lettre" / "var" / "keys").unlink()
+    assert [str(path) for path in init_publication(tmp_path / "lettre")] == ["var/keys"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 import typer
 
@@ -14,6 +15,8 @@ from newsletter.errors import ConfigError, NewsletterError
 # Typer carries its own copy of click: its usage errors descend from this class.
 ClickException = typer.BadParameter.__mro__[2]
 
+# The modules that hold the commands, in the order of the help.
+COMMANDS = ("setup", "issues", "watching", "subscribers", "sending")
 INTERRUPTED = 130  # what shells give for Ctrl-C
 
 app = typer.Typer(
@@ -50,7 +53,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def _register() -> None:
     """Import the modules that hold the commands: they add themselves to the application."""
-    from newsletter.cli import issues, sending, setup, subscribers, watching  # noqa: F401
+    for name in COMMANDS:
+        import_module(f"newsletter.cli.{name}")
 
 
 def _show_failure(error: Exception, *, as_json: bool) -> int:

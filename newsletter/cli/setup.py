@@ -89,7 +89,7 @@ def blocks(*, as_json: AsJson = False, config: ConfigPath = None) -> int:
         output.say(f"::: {name} — {block.help}")
         for field in block.fields.values():
             needed = "obligatoire" if field.required else "facultatif"
-            output.say(f"    {field.name} ({field.type}, {needed}) {field.help}")
+            output.say(f"    {field.name} ({field.kind.value}, {needed}) {field.help}")
         if block.example:
             output.say("")
             output.say("\n".join(f"    {line}" for line in block.example.strip().splitlines()))

@@ -166,6 +166,16 @@ def count_audience(connection: Connection, rule: str, settings: Settings, day: d
     return connection.scalar(select(func.count()).select_from(audience)) or 0
 
 
+def stream_audience(
+    connection: Connection, rule: str, settings: Settings, day: date
+) -> Iterator[Subscriber]:
+    """Yield the people an issue of *rule* reaches on *day*, in the order of their ids."""
+    ids = select_audience(rule, settings, day)
+    query = select(*_COLUMNS).where(subscriber.c.id.in_(ids)).order_by(subscriber.c.id)
+    rows = connection.execute(query, execution_options={"yield_per": CHUNK})
+    return map(_from_row, rows)
+
+
 def _to_row(values: Mapping[str, Any]) -> dict[str, Any]:
     row = dict(values)
     if "objectives" in row:

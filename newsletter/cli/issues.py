@@ -1,0 +1,254 @@
+"""new, check, render, approve, correct: what editors do with an issue."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from newsletter import words
+from newsletter.cli import output
+from newsletter.cli.app import app
+from newsletter.cli.options import AsJson, ConfigPath, IssueArgument, Publication, now
+from newsletter.cli.output import Exit
+from newsletter.errors import ChecksFailed, ConfigError
+from newsletter.model import IssueId, Severity
+
+if TYPE_CHECKING:
+    from newsletter.editions import Draft
+    from newsletter.model import Finding
+
+By = Annotated[str, typer.Option("--by", metavar="NAME", help="Who says so.")]
+
+
+@app.command(rich_help_panel="Write")
+def new(
+    issue_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="The day it leaves (default: next free).")
+    ] = None,
+    *,
+    as_json: AsJson = False,
+    config: ConfigPath = None,
+) -> int:
+    """Begin an issue: a folder with a header, an editorial and a first story."""
+    from newsletter.publishing import new_issue
+
+    begun = new_issue(Publication(config).settings, now(), issue_id)
+    if as_json:
+        output.show_json(
+            {"issue": begun.issue_id, "files": begun.files, "slot": begun.slot.at, "why": begun.why}
+        )
+        return Exit.DONE
+    for file in begun.files:
+        output.say(file)
+    if begun.why:
+        output.say(begun.why)
+    output.say(f"Next: write, then: newsletter check {begun.issue_id}")
+    return Exit.DONE
+
+
+@app.command(rich_help_panel="Write")
+def check(
+    issue_id: IssueArgument,
+    *,
+    online: Annotated[
+        bool, typer.Option("--online", help="Also ask each link whether it answers.")
+    ] = False,
+    sarif: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write the findings as SARIF.")
+    ] = None,
+    as_json: AsJson = False,
+    config: ConfigPath = None,
+) -> int:
+    """Say everything wrong or doubtful, with file, line and remedy; exit 1 on an error."""
+    from newsletter.publishing import check as check_issue
+
+    publication = Publication(config)
+    name = IssueId(issue_id)
+    draft = check_issue(publication.settings, publication.engine, name)
+    if online:
+        draft = check_issue(
+            publication.settings,
+            publication.engine,
+            name,
+            extra=_ask_links(publication, draft),
+        )
+    findings = _said(draft.findings, publication)
+    if sarif is not None:
+        _write_sarif(sarif, findings)
+    digest = draft.edition.digest if draft.edition else None
+    if as_json:
+        output.show_json(
+            {
+                "issue": issue_id,
+                "digest": digest,
+                "findings": [output.finding_json(finding) for finding in findings],
+            }
+        )
+    else:
+        output.show_findings(findings)
+        output.say(_summary(issue_id, draft))
+    wrong = any(finding.severity is Severity.ERROR for finding in findings)
+    return Exit.DECIDE if wrong else Exit.DONE
+
+
+def _ask_links(publication: Publication, draft: Draft) -> tuple[Finding, ...]:
+    from newsletter.checks.online import ask_links
+
+    return ask_links(draft.issue, publication.settings) if draft.issue else ()
+
+
+def _said(findings: tuple[Finding, ...], publication: Publication) -> list[Finding]:
+    language = publication.settings.publication.language
+    return [words.say(finding, language) for finding in findings]
+
+
+def _write_sarif(file: Path, findings: list[Finding]) -> None:
+    from importlib.metadata import version
+
+    from newsletter.checks.sarif import to_sarif
+
+    document = json.dumps(to_sarif(findings, version("newsletter")), ensure_ascii=False, indent=2)
+    file.write_text(document + "\n", encoding="utf-8")
+
+
+def _summary(issue_id: str, draft: Draft) -> str:
+    counts = {
+        severity: sum(finding.severity is severity for finding in draft.findings)
+        for severity in Severity
+    }
+    said = ", ".join(f"{counts[severity]} {severity.value}" for severity in Severity)
+    if not draft.edition:
+        return f"{issue_id}: {said}; it cannot be rendered yet"
+    return f"{issue_id}: {said}; digest {draft.edition.digest[:12]}"
+
+
+@app.command(rich_help_panel="Write")
+def render(
+    issue_id: IssueArgument,
+    *,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where to write (default: out/ID).")
+    ] = None,
+    inline_images: Annotated[
+        bool, typer.Option("--inline-images", help="Put the pictures into the page itself.")
+    ] = False,
+    as_json: AsJson = False,
+    config: ConfigPath = None,
+) -> int:
+    """Write the issue as it will be: index.html, web.html, issue.txt, issue.eml, edition.json."""
+    from newsletter.publishing import check as check_issue
+    from newsletter.rendering import write_rendering
+
+    publication = Publication(config)
+    draft = check_issue(publication.settings, publication.engine, IssueId(issue_id))
+    if draft.edition is None or draft.issue is None:
+        raise ChecksFailed(
+            f"the issue {issue_id} cannot be rendered",
+            findings=tuple(_said(draft.findings, publication)),
+            remedy=f"newsletter check {issue_id}",
+        )
+    folder = out or publication.settings.root / "out" / issue_id
+    written = write_rendering(
+        publication.settings,
+        draft.issue,
+        draft.edition,
+        folder,
+        inline_images=inline_images,
+    )
+    if as_json:
+        output.show_json(
+            {
+                "issue": issue_id,
+                "digest": draft.edition.digest,
+                "files": [str(path) for path in written],
+            }
+        )
+        return Exit.DONE
+    output.show_findings(_said(draft.findings, publication))
+    for path in written:
+        output.say(str(path))
+    return Exit.DONE
+
+
+@app.command(rich_help_panel="Send")
+def approve(
+    issue_id: IssueArgument,
+    *,
+    by: By = "",
+    withdraw: Annotated[
+        bool, typer.Option("--withdraw", help="Void the signatures instead of adding one.")
+    ] = False,
+    as_json: AsJson = False,
+    config: ConfigPath = None,
+) -> int:
+    """Sign the issue as it stands now: these very bytes leave; a later change voids it."""
+    from newsletter import publishing
+
+    publication = Publication(config)
+    settings, engine, name = publication.settings, publication.engine, IssueId(issue_id)
+    who = by or ("" if settings.people else getpass.getuser())
+    if not who:
+        raise ConfigError("who approves?", key="by", remedy="say it: --by NAME")
+    if withdraw:
+        count = publishing.withdraw(settings, engine, name, by=who, now=now())
+        told: dict[str, Any] = {"issue": issue_id, "withdrawn": count}
+        output.show_json(told) if as_json else output.say(f"{issue_id}: {count} signature(s) void")
+        return Exit.DONE
+    try:
+        approved = publishing.approve(settings, engine, name, by=who, now=now())
+    except ChecksFailed as failed:
+        if not as_json:
+            output.show_findings(_said(failed.findings, publication))
+        raise
+    signatures = approved.signatures
+    if as_json:
+        output.show_json(
+            {
+                "issue": issue_id,
+                "digest": signatures.digest,
+                "by": signatures.by,
+                "needed": signatures.needed,
+                "complete": signatures.complete,
+                "picks": approved.picks,
+                "readers": approved.readers,
+            }
+        )
+        return Exit.DONE if signatures.complete else Exit.DECIDE
+    output.show_findings(_said(approved.findings, publication))
+    output.say(f"{issue_id} approved by {', '.join(signatures.by)} ({signatures.digest[:12]})")
+    output.say(f"{approved.readers} people would receive it today.")
+    missing = signatures.needed - len(signatures.by)
+    if missing > 0:
+        output.say(f"{missing} more signature(s) needed before it may leave.")
+        return Exit.DECIDE
+    return Exit.DONE
+
+
+@app.command(rich_help_panel="After")
+def correct(
+    issue_id: IssueArgument,
+    *,
+    note: Annotated[str, typer.Option(metavar="TEXT", help="What was wrong, for readers.")],
+    by: By,
+    as_json: AsJson = False,
+    config: ConfigPath = None,
+) -> int:
+    """Render the web copy again with a dated note; what was sent is kept."""
+    from newsletter import publishing
+
+    publication = Publication(config)
+    correction = publishing.correct(
+        publication.settings, publication.engine, IssueId(issue_id), note=note, by=by, now=now()
+    )
+    if as_json:
+        told = asdict(correction)
+        told.pop("web")
+        output.show_json(told)
+    else:
+        output.say(f"{issue_id}: the web copy is corrected; the original is kept.")
+    return Exit.DONE

@@ -1,0 +1,437 @@
+"""send, stop, skip, adopt, run, report, resolve, worker, metrics: an issue on its way."""
+
+from __future__ import annotations
+
+import getpass
+import signal
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from newsletter.cli import output
+from newsletter.cli.app import app
+from newsletter.cli.options import AsJson, ConfigPath, IssueArgument, Publication, now
+from newsletter.cli.output import Exit
+from newsletter.errors import ConfigError
+from newsletter.model import DeliveryState, IssueId, RunId, Tally
+
+if TYPE_CHECKING:
+    from newsletter.sending import Sent
+
+By = Annotated[
+    str, typer.Option("--by", metavar="NAME", help="Who says so (default: your login name).")
+]
+
+
+@app.command(rich_help_panel="Send")
+def send(
+    issue_id: IssueArgument,
+    *,
+    at_once: Annotated[
+        bool,
+        typer.Option(
+            "--now",
+            help="Ignore slot, lateness, pause and holiday; never approval, errors or a copy.",
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Compose every reader's message, send none.")
+    ] = False,
+    to: Annotated[
+        list[str] | None,
+        typer.Option("--to", metavar="ADDR", help="Send a proof [BAT vN] there; may be repeated."),
+    ] = None,
+    as_json: AsJson = False,
+    config: ConfigPath = None,
+) -> int:
+    """Send the issue at its time, go on where it stood, or say when it leaves."""
+    publication = Publication(config)
+    name = IssueId(issue_id)
+    if to:
+        return _send_proof(publication, name, to, as_json=as_json)
+    if dry_run:
+        return _rehearse(publication, name, as_json=as_json)
+    from newsletter.sending import send as send_issue
+
+    stop = _stop_on_sigterm()
+    with output.progress_bar(f"sending {issue_id}") as progress:
+        sent = send_issue(
+            publication.settings,
+            publication.engine,
+            publication.keys,
+            name,
+            clock=now,
+            at_once=at_once,
+            progress=lambda tally: progress(_settled(tally), tally.audience, ""),
+            stop=stop,
+        )
+    if as_json:
+        output.show_json(
+            {
+                "issue": sent.issue_id,
+                "slot": sent.slot_at,
+                "state": sent.state.value,
+                "reason": sent.reason,
+            }
+        )
+    else:
+        _show_sent(sent)
+    return sent_code(sent)
+
+
+def _stop_on_sigterm() -> threading.Event:
+    """Let SIGTERM end a dispatch cleanly: nobody more is claimed, then exit 4 (DESIGN 6)."""
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    return stop
+
+
+def _settled(tally: Tally) -> int:
+    return tally.audience - tally.pending - tally.sending - tally.deferred
+
+
+def sent_code(sent: Sent) -> Exit:
+    """Return the exit code of a ``send`` by the precedence of DESIGN 8."""
+    result = sent.result
+    if result is None or result.reason == "elsewhere":
+        return Exit.DONE
+    if result.reason == "relay":
+        return Exit.OUTSIDE
+    if result.reason in {"policy", "configuration", "canary"}:
+        return Exit.DECIDE
+    if not result.finished:
+        return Exit.UNFINISHED
+    return Exit.DECIDE if result.tally.unknown > result.tally.left else Exit.DONE
+
+
+def _show_sent(sent: Sent) -> None:
+    result = sent.result
+    if result is None:
+        output.say(f"{sent.issue_id}: {sent.reason or sent.state.value}")
+        return
+    if result.reason == "elsewhere":
+        output.say(f"{sent.issue_id}: another process is sending it; nothing to do here")
+        return
+    output.say(f"{sent.issue_id}: {_say_tally(result.tally)}")
+    if result.problem:
+        output.say(f"    {result.reason}: {result.problem}")
+    if result.due_at:
+        output.say(f"    the next deferred reader is due at {result.due_at:%H:%M} UTC")
+    if result.tally.unknown > result.tally.left:
+        output.say(
+            f"    {result.tally.unknown} may or may not have received it: "
+            f"newsletter report {sent.issue_id} --state unknown"
+        )
+
+
+def _say_tally(tally: Tally) -> str:
+    names = (
+        "sent", "pending", "sending", "deferred", "refused", "unknown", "cancelled", "expired",
+    )  # fmt: skip
+    counted = [f"{getattr(tally, name)} {name}" for name in names if getattr(tally, name)]
+    return f"{tally.audience} readers: " + (", ".join(counted) or "nobody")
+
+
+def _rehearse(publication: Publication, name: IssueId, *, as_json: bool) -> int:
+    from newsletter.sending import rehearse
+
+    with output.progress_bar("composing") as progress:
+        rehearsal = rehearse(
+            publication.settings,
+            publication.engine,
+            publication.keys,
+            name,
+            now=now(),
+            progress=lambda done, total: progress(done, total, ""),
+        )
+    told = {
+        "issue": name,
+        "readers": rehearsal.readers,
+        "message_bytes": rehearsal.size_bytes,
+        "sent": 0,
+    }
+    if as_json:
+        output.show_json(told)
+    else:
+        output.say(
+            f"{name}: {rehearsal.readers} messages composed, at most {rehearsal.size_bytes} bytes "
+            "each; none was sent"
+        )
+    return Exit.DONE
+
+
+def _send_proof(publication: Publication, name: IssueId, to: list[str], *, as_json: bool) -> int:
+    from newsletter.sending import send_proof
+
+    proofed = send_proof(
+        publication.settings, publication.engine, publication.keys, name, to=to, now=now()
+    )
+    refused = [address for address, reply in proofed.replies if not 200 <= reply.code < 300]
+    if as_json:
+        output.show_json(
+            {
+                "issue": name,
+                "proof": proofed.number,
+                "replies": [
+                    {"address": address, "reply": str(reply)} for address, reply in proofed.replies
+                ],
+            }
+        )
+    else:
+        for address, reply in proofed.replies:
+            output.say(f"[BAT v{proofed.number}] {address}: {reply}")
+    return Exit.OUTSIDE if refused else Exit.DONE
+
+
+@app.command(rich_help_panel="Send")
+def stop(
+    issue_id: IssueArgument, *, by: By = "", as_json: AsJson = False, config: ConfigPath = None
+) -> int:
+    """Pause a run; ``newsletter send`` goes on."""
+    from newsletter import running
+
+    who = by or getpass.getuser()
+    run = running.stop(Publication(config).engine, IssueId(issue_id), by=who, now=now())
+    return _tell_run(run.issue_id, run.slot_at, run.state.value, "stopped", as_json=as_json)
+
+
+@app.command(rich_help_panel="Send")
+def skip(
+    issue_id: IssueArgument,
+    *,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why there is no issue.")],
+    by: By = "",
+    as_json: AsJson = False,
+    config: ConfigPath = None,
+) -> int:
+    """Plan no issue for a slot: no alarm on that day."""
+    from newsletter import running
+
+    publication = Publication(config)
+    run = running.skip(
+        publication.settings,
+        publication.engine,
+        IssueId(issue_id),
+        reason=reason,
+        by=by or getpass.getuser(),
+        now=now(),
+    )
+    return _tell_run(run.issue_id, run.slot_at, run.state.value, run.reason, as_json=as_json)
+
+
+def _tell_run(issue: str, slot: datetime, state: str, reason: str, *, as_json: bool) -> int:
+    if as_json:
+        output.show_json({"issue": issue, "slot": slot, "state": state, "reason": reason})
+    else:
+        output.say(f"{issue}: {state}" + (f" ({reason})" if reason else ""))
+    return Exit.DONE
+
+
+@app.command(rich_help_panel="Run")
+def adopt(*, as_json: AsJson = False, config: ConfigPath = None) -> int:
+    """Accept a restored or copied database as the one that sends."""
+    from newsletter import running
+
+    publication = Publication(config)
+    adopted = running.adopt(publication.settings, publication.engine, now())
+    if as_json:
+        output.show_json({"adopted": adopted})
+    else:
+        output.say(
+            "adopted: runs go on here" if adopted else "nothing to adopt: it is ours already"
+        )
+    return Exit.DONE
+
+
+@app.command(rich_help_panel="Run")
+def run(
+    *,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="INSTANT",
+            help="Only print what would be decided then: 2026-11-26T08:00, in the publication's "
+            "time zone unless it says another.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    config: ConfigPath = None,
+) -> int:
+    """Do one tick of the schedule now, or say what one would decide at an instant."""
+    from newsletter import schedule
+
+    publication = Publication(config)
+    settings, engine = publication.settings, publication.engine
+    if at is not None:
+        decisions = schedule.at(settings, engine, _instant(at, publication))
+        return _show_decisions(decisions, as_json=as_json, problems=[])
+    from newsletter.delivery.dispatch import dispatch
+
+    stop_flag = _stop_on_sigterm()
+    keys = publication.keys
+
+    def launch(run_id: RunId) -> None:
+        dispatch(settings, engine, keys, run_id, clock=now, stop=stop_flag)
+
+    report = schedule.tick(settings, engine, keys, now(), launch=launch)
+    return _show_decisions(report.decisions, as_json=as_json, problems=report.errors)
+
+
+def _instant(text: str, publication: Publication) -> datetime:
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(
+            f"{text!r} is no instant", key="at", remedy="write for instance 2026-11-26T08:00"
+        ) from None
+    zone = publication.settings.publication.zone
+    return instant if instant.tzinfo else instant.replace(tzinfo=zone)
+
+
+def _show_decisions(decisions: Any, *, as_json: bool, problems: list[str]) -> int:
+    told = [
+        {
+            "issue": decision.issue_id,
+            "slot": decision.slot_at,
+            "state": decision.state.value,
+            "reason": decision.reason,
+        }
+        for decision in decisions
+    ]
+    if as_json:
+        document = told[0] if len(told) == 1 else {"decisions": told}
+        output.show_json(document | {"errors": problems} if problems else document)
+    else:
+        for one in told:
+            output.say(f"{one['issue']}  {one['state']}  {one['reason']}".rstrip())
+        for problem in problems:
+            output.whisper(problem)
+        if not told:
+            output.say("nothing is due")
+    if problems:
+        return Exit.OUTSIDE
+    waiting = {"held", "missed"}
+    return Exit.DECIDE if any(one["state"] in waiting for one in told) else Exit.DONE
+
+
+@app.command(rich_help_panel="After")
+def report(
+    issue_id: IssueArgument,
+    *,
+    state: Annotated[
+        DeliveryState | None, typer.Option(help="Also list who is in this state, and why.")
+    ] = None,
+    as_json: AsJson = False,
+    config: ConfigPath = None,
+) -> int:
+    """Say who received the issue, who did not, and why."""
+    from newsletter import running
+
+    document = running.report(Publication(config).engine, IssueId(issue_id), state=state)
+    if as_json:
+        output.show_json(document)
+        return Exit.DONE
+    show_report(document)
+    return Exit.DONE
+
+
+def show_report(document: dict[str, Any]) -> None:
+    """Print a report for people; it adds up on one line."""
+    from newsletter.running import TALLY
+
+    run_state = document["run"]
+    reason = f" ({run_state['reason']})" if run_state["reason"] else ""
+    output.say(f"{document['issue']}: {run_state['state']}{reason}")
+    parts = [name for name in TALLY[1:9] if document[name]]
+    total = " + ".join(f"{document[name]} {name}" for name in parts) or "0"
+    output.say(f"    audience {document['audience']} = {total}")
+    for name in TALLY[9:]:
+        if document[name]:
+            output.say(f"    of them {document[name]} {name}")
+    for reader in document.get("readers", ()):
+        shown = (reader["reason"], reader["reply"])
+        output.say(f"    {reader['address'] or '(erased)'}  " + "  ".join(filter(None, shown)))
+
+
+@app.command(rich_help_panel="After")
+def resolve(
+    issue_id: IssueArgument,
+    *,
+    relay_log: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Settle by the relay's log: what it took was sent."),
+    ] = None,
+    resend: Annotated[
+        bool, typer.Option("--resend", help="Send again to the unknown; some may get it twice.")
+    ] = False,
+    leave: Annotated[
+        bool, typer.Option("--leave", help="Leave the unknown as they are, settled.")
+    ] = False,
+    retry: Annotated[
+        str, typer.Option(metavar="REASON", help="Reopen the refused of this reason: policy, size…")
+    ] = "",
+    as_json: AsJson = False,
+    config: ConfigPath = None,
+) -> int:
+    """Settle the readers whose message may or may not have left."""
+    chosen = (relay_log is not None, resend, leave, bool(retry))
+    if sum(chosen) != 1:
+        raise ConfigError(
+            "say how: one of --relay-log FILE, --resend, --leave, --retry REASON", key="resolve"
+        )
+    publication, name = Publication(config), IssueId(issue_id)
+    if relay_log is not None:
+        settled = _resolve_by_log(publication, name, relay_log)
+    else:
+        settled = _resolve_by_hand(publication, name, resend=resend, leave=leave, retry=retry)
+    if as_json:
+        output.show_json({"issue": issue_id, **settled})
+    else:
+        output.say(f"{issue_id}: " + ", ".join(f"{settled[name]} {name}" for name in settled))
+        if settled.get("pending"):
+            output.say(f"Next: newsletter send {issue_id}")
+    return Exit.DECIDE if settled["unknown"] else Exit.DONE
+
+
+def _resolve_by_log(publication: Publication, name: IssueId, file: Path) -> dict[str, int]:
+    from newsletter import running
+    from newsletter.delivery import resolving
+
+    run_id = running.read(publication.engine, name).id
+    try:
+        # The relay writes the local time of its machine, without saying which.
+        with file.open(encoding="utf-8", errors="replace") as lines:
+            found = resolving.resolve_by_log(
+                publication.settings,
+                publication.engine,
+                publication.keys,
+                run_id,
+                lines,
+                now=now(),
+                zone=now().astimezone().tzinfo or UTC,
+            )
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", path=str(file)) from None
+    return {"sent": found.found, "pending": found.absent, "unknown": found.doubted}
+
+
+def _resolve_by_hand(
+    publication: Publication, name: IssueId, *, resend: bool, leave: bool, retry: str
+) -> dict[str, int]:
+    from newsletter import running
+    from newsletter.delivery import resolving
+
+    engine = publication.engine
+    run_id = running.read(engine, name).id
+    settled: dict[str, int] = {}
+    if resend:
+        settled["pending"] = resolving.resend(engine, run_id, now=now())
+    elif leave:
+        settled["left"] = resolving.leave(engine, run_id, now=now())
+    else:
+        settled["pending"] = resolving.retry(engine, run_id, retry, now=now())
+    after = running.report(engine, name)
+    return {**settled, "unknown": after["unknown"] - after["left"]}

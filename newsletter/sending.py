@@ -1,0 +1,245 @@
+"""``send``: one issue by the hand of a person, at its time or now; a rehearsal; a proof.
+
+In: settings, engine, keys, an issue's id, `now`. Out: what came of it. Never: another rule than the
+tick's about when an issue may leave, except what ``--now`` sets aside: slot, lateness, pause and
+holiday; never approval, errors or a restored database (DESIGN 8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Engine
+
+from newsletter import running
+from newsletter.config import Keys, Settings
+from newsletter.content import files
+from newsletter.content.calendar import local_day, long_date, slot_near
+from newsletter.delivery.departure import Step, next_step
+from newsletter.delivery.desk import StopFlag
+from newsletter.delivery.dispatch import DispatchResult, dispatch
+from newsletter.delivery.smtp import submit_one
+from newsletter.delivery.states import Reply
+from newsletter.errors import ChecksFailed, Held, NotFound
+from newsletter.mail.compose import Reader, compile_message
+from newsletter.mail.single import Letter, compose_single, make_proof
+from newsletter.model import Edition, Finding, HeldReason, IssueId, Run, RunState, Subscriber, Tally
+from newsletter.publishing import check, proof_number
+from newsletter.running import Probe, is_public
+from newsletter.store import audience, database, runs
+
+Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """What came of one ``send``; ``result`` is None when nothing was dispatched."""
+
+    issue_id: IssueId
+    slot_at: datetime
+    state: RunState
+    reason: str = ""
+    result: DispatchResult | None = None
+
+
+def send(
+    settings: Settings,
+    engine: Engine,
+    keys: Keys,
+    issue_id: IssueId,
+    *,
+    clock: Clock,
+    at_once: bool = False,
+    probe: Probe = is_public,
+    progress: Callable[[Tally], None] | None = None,
+    stop: StopFlag | None = None,
+) -> Sent:
+    """Start the run of an issue, or go on with it; raise Held when it may not leave.
+
+    ``at_once`` is ``--now``.
+    """
+    now = clock()
+    if running.is_restored(settings, engine, now):
+        raise running.held(HeldReason.RESTORED, issue_id)
+    with database.read(engine) as connection:
+        run = runs.read_run(connection, issue_id)
+    if run is None or run.started_at is None:
+        run = _begin(settings, engine, issue_id, run, now=now, at_once=at_once, probe=probe)
+    if run.state is RunState.DONE:
+        return Sent(
+            issue_id=issue_id, slot_at=run.slot_at, state=RunState.DONE, reason="already sent"
+        )
+    if run.stopped:
+        running.go_on(engine, issue_id)
+    result = dispatch(settings, engine, keys, run.id, clock=clock, progress=progress, stop=stop)
+    with database.read(engine) as connection:
+        after = runs.read_run_by_id(connection, run.id) or run
+    return Sent(
+        issue_id=issue_id,
+        slot_at=after.slot_at,
+        state=after.state,
+        reason=result.reason or after.reason,
+        result=result,
+    )
+
+
+def _begin(
+    settings: Settings,
+    engine: Engine,
+    issue_id: IssueId,
+    run: Run | None,
+    *,
+    now: datetime,
+    at_once: bool,
+    probe: Probe,
+) -> Run:
+    if not files.is_issue_id(issue_id):
+        raise NotFound(f"{issue_id!r} is no issue", remedy="write its day, such as 2026-11-26")
+    slot = slot_near(date.fromisoformat(issue_id), settings)
+    if not at_once:
+        step = next_step(
+            run,
+            now,
+            slot_at=slot.at,
+            max_lateness=timedelta(hours=settings.schedule.max_lateness_h),
+            skipped=bool(slot.skipped),
+        )
+        _require_its_time(settings, step, slot.at, run, issue_id)
+    today = local_day(now, settings)
+    edition = running.edition_to_send(settings, engine, issue_id, today=today, probe=probe)
+    return running.start(settings, engine, edition, slot_at=slot.at, now=now)
+
+
+def _require_its_time(
+    settings: Settings, step: Step, slot_at: datetime, run: Run | None, issue_id: str
+) -> None:
+    by_hand = f"newsletter send {issue_id} --now"
+    match step:
+        case Step.JUDGE:
+            return
+        case Step.WAIT:
+            leaves = say_instant(slot_at, settings.publication.zone)
+            raise Held(
+                f"the issue {issue_id} leaves on {leaves}",
+                reason="waiting",
+                remedy=f"leave it to the schedule, or now: {by_hand}",
+            )
+        case Step.SKIP:
+            raise Held(
+                f"no issue is planned for {issue_id}", reason="skipped", remedy=f"or: {by_hand}"
+            )
+        case _:
+            state = run.state.value if run else RunState.MISSED.value
+            why = f" ({run.reason})" if run and run.reason else ""
+            raise Held(f"the issue {issue_id} is {state}{why}", reason=state, remedy=by_hand)
+
+
+def say_instant(instant: datetime, zone: ZoneInfo) -> str:
+    """Return an instant as people of the publication read it, in English."""
+    local = instant.astimezone(zone)
+    return f"{long_date(local.date(), 'en')}, {local:%H:%M} ({zone.key})"
+
+
+# --- a rehearsal ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsal:
+    """What composing every reader's message gave."""
+
+    issue_id: IssueId
+    readers: int
+    size_bytes: int  # of the largest message
+
+
+def rehearse(
+    settings: Settings,
+    engine: Engine,
+    keys: Keys,
+    issue_id: IssueId,
+    *,
+    now: datetime,
+    progress: Callable[[int, int], None] | None = None,
+) -> Rehearsal:
+    """Compose the message of every reader who would receive the issue today; send none."""
+    edition = _edition_of(settings, engine, issue_id)
+    compiled = compile_message(edition, settings=settings, keys=keys, run_id=0, date=now)
+    day = local_day(now, settings)
+    size, count = 0, 0
+    with database.read(engine) as connection:
+        total = audience.count_audience(connection, edition.audience_rule, settings, day)
+        people = audience.stream_audience(connection, edition.audience_rule, settings, day)
+        for count, person in enumerate(people, start=1):
+            size = max(size, len(compiled.compose(_reader(person)).content))
+            if progress:
+                progress(count, total)
+    return Rehearsal(issue_id=issue_id, readers=count, size_bytes=size)
+
+
+def _reader(person: Subscriber) -> Reader:
+    values = {
+        "first_name": person.first_name,
+        "last_name": person.last_name,
+        "organisation": person.organisation,
+        "greeting_name": person.first_name,
+    }
+    return Reader(subscriber_id=person.id, address=person.address, values=values)
+
+
+def _edition_of(settings: Settings, engine: Engine, issue_id: IssueId) -> Edition:
+    draft = check(settings, engine, issue_id)
+    if draft.edition is None:
+        raise ChecksFailed(
+            f"the issue {issue_id} cannot be rendered",
+            findings=draft.findings,
+            remedy=f"newsletter check {issue_id}",
+        )
+    return draft.edition
+
+
+# --- a proof -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proofed:
+    """A proof sent: its number, and the relay's answer for each address."""
+
+    issue_id: IssueId
+    number: int
+    replies: Sequence[tuple[str, Reply]]
+    findings: tuple[Finding, ...]
+
+
+def send_proof(
+    settings: Settings,
+    engine: Engine,
+    keys: Keys,
+    issue_id: IssueId,
+    *,
+    to: Sequence[str],
+    now: datetime,
+) -> Proofed:
+    """Send ``[BAT vN]`` to people of the team, outside the ledger (DESIGN 7)."""
+    draft = check(settings, engine, issue_id)
+    if draft.edition is None or draft.issue is None:
+        raise ChecksFailed(
+            f"the issue {issue_id} cannot be rendered",
+            findings=draft.findings,
+            remedy=f"newsletter check {issue_id}",
+        )
+    number = proof_number(engine, draft.edition, draft.issue, now)
+    proof = make_proof(draft.edition, settings=settings, number=number)
+    replies = []
+    for address in to:
+        letter = Letter(
+            id=number, address=address, subject=proof.subject, text=proof.text, html=proof.html
+        )
+        message = compose_single(letter, settings=settings, keys=keys, date=now)
+        reply = submit_one(
+            settings, sender=message.sender, recipient=address, content=message.content
+        )
+        replies.append((address, reply))
+    return Proofed(issue_id=issue_id, number=number, replies=replies, findings=draft.findings)
