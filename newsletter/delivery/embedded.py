@@ -25,14 +25,18 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 MAX_BYTES = 30_000_000
+# A folder of the mailbox (Maildir++) for letters and proofs: the inbox holds issues alone, so that
+# counting it is counting their readers.
+LETTERS = ".Letters"
 _UNSAFE = re.compile(r"[^A-Za-z0-9@._+-]")
 
 
 @contextmanager
 def open_relay(maildir: Path) -> Iterator[tuple[str, int]]:
     """Serve SMTP on a free loopback port as long as the block lasts; yield (host, port)."""
-    for folder in ("tmp", "new", "cur"):
-        (maildir / folder).mkdir(parents=True, exist_ok=True)
+    for box in (maildir, maildir / LETTERS):
+        for folder in ("tmp", "new", "cur"):
+            (box / folder).mkdir(parents=True, exist_ok=True)
     server = _Server(Mailbox(maildir))
     thread = threading.Thread(target=server.run, name="embedded relay", daemon=True)
     thread.start()
@@ -75,9 +79,11 @@ class Mailbox:
         name = f"{time.time_ns()}.{os.getpid()}_{next(self._numbers)}"
         name += "." + _UNSAFE.sub("_", recipient)[:120]
         envelope = f"Return-Path: <{sender}>\r\nDelivered-To: {recipient}\r\n"
-        draft = self._maildir / "tmp" / name
+        header = content.partition(b"\r\n\r\n")[0]
+        box = self._maildir / LETTERS if b"\r\nAuto-Submitted:" in header else self._maildir
+        draft = box / "tmp" / name
         draft.write_bytes(envelope.encode() + content)
-        draft.rename(self._maildir / "new" / name)
+        draft.rename(box / "new" / name)
 
 
 class _Server:

@@ -41,7 +41,19 @@ def test_each_recipient_has_a_file_of_their_own(tmp_path, relay):
 
 
 def test_the_maildir_is_one(tmp_path, relay):
-    assert {path.name for path in (tmp_path / "mailbox").iterdir()} == {"tmp", "new", "cur"}
+    box = tmp_path / "mailbox"
+    assert {path.name for path in box.iterdir()} == {"tmp", "new", "cur", ".Letters"}
+    assert {path.name for path in (box / ".Letters").iterdir()} == {"tmp", "new", "cur"}
+
+
+def test_letters_have_a_folder_of_their_own(tmp_path, relay):
+    letter = MESSAGE.replace(b"Subject:", b"Auto-Submitted: auto-generated\r\nSubject:", 1)
+    quoting = MESSAGE + b"\r\nAuto-Submitted: auto-generated\r\n"
+    with smtplib.SMTP(*relay) as client:
+        client.sendmail("a@example.org", ["b@example.org"], b"X: y\r\n" + letter)
+        client.sendmail("a@example.org", ["b@example.org"], quoting)
+    assert len(kept(tmp_path)) == 1
+    assert len(list((tmp_path / "mailbox" / ".Letters" / "new").iterdir())) == 1
 
 
 def test_pipelining_is_announced_and_taken(tmp_path, relay):
