@@ -223,10 +223,22 @@ def field_place(block: Block, name: str) -> Place:
 def links(checked: Checked) -> Iterator[Link]:
     """Yield the links of the issue: in prose, in fields typed ``url``, in conventions."""
     for node in every_node(checked.issue):
-        if isinstance(node, Prose):
-            yield from _prose_links(node)
-        else:
-            yield from _block_links(node, checked.fields.get(node.name, {}))
+        yield from links_of(node, checked.fields)
+
+
+def links_of(node: Node, fields: Mapping[str, Mapping[str, str]] | None = None) -> Iterator[Link]:
+    """Yield the links of one node; without declarations, each field that is a web address."""
+    if isinstance(node, Prose):
+        yield from _prose_links(node)
+    elif fields is not None:
+        yield from _block_links(node, fields.get(node.name, {}))
+    else:
+        yield from _block_links(node, {name: _kind(value) for name, value in node.fields.items()})
+
+
+def _kind(value: object) -> str:
+    is_address = isinstance(value, str) and value.startswith(("http://", "https://"))
+    return "url" if is_address else "text"
 
 
 def _prose_links(prose: Prose) -> Iterator[Link]:
@@ -250,6 +262,7 @@ def _block_links(block: Block, types: Mapping[str, str]) -> Iterator[Link]:
     if block.convention in {Convention.BUTTON, Convention.THUMBNAIL}:
         label = block.fields.get("label") or block.fields.get("alt") or ""
         yield Link(str(label), str(block.fields.get("href", "")), block.place)
+        return
     for name, value in block.fields.items():
         if types.get(name) == "url":
             yield Link("", str(value), field_place(block, name))

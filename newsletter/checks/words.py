@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from newsletter.checks.checked import Checked, passages
 from newsletter.checks.faults import find
 from newsletter.checks.french import without_glossary
+from newsletter.checks.weight import ERROR_KB, encoded_kb
 from newsletter.model import Finding, Place
 
 # DOMAIN 1.3: 250–450 words in the mail; blocks' own labels and the footer come on top.
@@ -50,8 +51,8 @@ def _plain(text: str) -> str:
 
 
 def long_issue(checked: Checked) -> Iterator[Finding]:
-    """Reading time weighs most in a large mailing (A4)."""
-    if checked.edition is None:
+    """Reading time weighs most in a large mailing (A4); nothing more of a mail that is cut (A5)."""
+    if checked.edition is None or encoded_kb(checked.edition.html) > ERROR_KB:
         return
     count = count_words(checked.edition.text)
     if count > WORDS_LIMIT:

@@ -171,10 +171,14 @@ def finish(html: str) -> str:
     return f"{head}</div></body>{tail}"
 
 
+# A message that is too heavy can still be shown, and weighed: ``checks.weight`` refuses it.
+SAID_BY_CHECKS = {"too_heavy"}
+
+
 def raise_first(findings: tuple[Finding, ...]) -> None:
     """Raise a RenderingError for the first error among *findings*."""
     for finding in findings:
-        if finding.severity is Severity.ERROR:
+        if finding.severity is Severity.ERROR and finding.code not in SAID_BY_CHECKS:
             raise RenderingError(
                 finding.message.format_map(finding.facts),
                 block=str(finding.facts.get("block", "")) or None,
