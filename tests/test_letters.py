@@ -6,7 +6,7 @@ from sqlalchemy import select
 
 from newsletter import letters
 from newsletter.config import Dkim, Relay, Sender
-from newsletter.delivery.embedded import open_relay
+from newsletter.delivery.embedded import LETTERS, open_relay
 from newsletter.delivery.states import Reply
 from newsletter.errors import ConfigError, ConnectFailed, Unanswered
 from newsletter.store import database
@@ -144,7 +144,7 @@ def test_a_letter_reaches_a_real_mailbox(settings, engine, keys, now, tmp_path):
     with open_relay(tmp_path / "box") as (host, port):
         relay = settings.model_copy(update={"relay": Relay(url=f"smtp://{host}:{port}")})
         assert letters.send_due(relay, engine, keys, now) == 1
-    (file,) = (tmp_path / "box" / "new").iterdir()
+    (file,) = (tmp_path / "box" / LETTERS / "new").iterdir()
     message = message_from_bytes(file.read_bytes(), policy=policy.default)
     assert message["Delivered-To"] == "editrice@example.org"
     assert message["Subject"] == "Retenu\u00a0: été"
@@ -154,4 +154,4 @@ def test_a_letter_reaches_a_real_mailbox(settings, engine, keys, now, tmp_path):
 def test_a_letter_reaches_the_embedded_mailbox(settings, sqlite_engine, keys, now):
     write(sqlite_engine, now, "editrice@example.org")
     assert letters.send_due(settings, sqlite_engine, keys, now) == 1
-    assert len(list((settings.var_dir / "mailbox" / "new").iterdir())) == 1
+    assert len(list((settings.var_dir / "mailbox" / LETTERS / "new").iterdir())) == 1
