@@ -15,11 +15,16 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+import hypothesis
 import pytest
 from sqlalchemy import create_engine
 
 from newsletter import config
 from newsletter.store import database, schema
+
+# No clock judges a test: a busy machine is not a mistake.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 MINIMAL_TOML = """\
 [publication]
@@ -157,3 +162,20 @@ def _postgres_binaries() -> Path:
     if not found:
         pytest.fail(f"PostgreSQL is missing for {getpass.getuser()}: apt-get install postgresql-15")
     return found[-1].parent
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Debian's Chromium. For one module only: Playwright's loop would refuse every asyncio.run."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = Path("/usr/bin/chromium")
+    if not chromium.exists():
+        pytest.fail("Chromium is missing: apt-get install chromium")
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(
+            executable_path=str(chromium),
+            args=["--no-sandbox"] if os.geteuid() == 0 else [],
+        )
+        yield opened
+        opened.close()
