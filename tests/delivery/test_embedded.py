@@ -5,7 +5,7 @@ from email import message_from_bytes, policy
 
 import pytest
 
-from newsletter.delivery.embedded import LETTERS, MAX_BYTES, open_relay
+from newsletter.delivery.embedded import MAX_BYTES, open_relay
 
 MESSAGE = b"From: a@example.org\r\nTo: b@example.org\r\nSubject: x\r\n\r\n.point\r\nfin\r\n"
 
