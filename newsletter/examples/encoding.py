@@ -23,9 +23,10 @@ _DECLARED = re.compile(rb"""\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9.
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([A-Za-z0-9._:-]{1,40})", re.IGNORECASE)
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 _LETTERS_OF_1252 = re.compile(rb"[\x80-\x9f]")  # controls in Latin-1, which no text holds
-# CDATA whole; else an ampersand, with the name of a character after it or not.
+# CDATA whole; else an ampersand, with the number or the name of a character after it, or nothing.
 _AMPERSAND = re.compile(
-    r"<!\[CDATA\[.*?(?:\]\]>|\Z)|&(?:(?P<name>[A-Za-z][A-Za-z0-9]{1,30});|(?!\#\w{1,8};))",
+    r"<!\[CDATA\[.*?(?:\]\]>|\Z)"
+    r"|&(?:\#(?P<number>[xX][0-9A-Fa-f]{1,8}|[0-9]{1,8});|(?P<name>[A-Za-z][A-Za-z0-9]{1,30});)?",
     re.DOTALL,
 )
 _XML_NAMES = {"amp", "lt", "gt", "quot", "apos"}
@@ -57,23 +58,31 @@ def decode(content: bytes, content_type: str = "") -> tuple[str, tuple[str, ...]
 
 
 def mend_ampersands(document: str) -> tuple[str, bool]:
-    """Escape bare ``&`` and write out HTML's names of characters; say whether there were any.
+    """Escape bare ``&``, write out HTML's names of characters, drop numbers of none; say if any.
 
-    XML knows five names; to feedparser ``?a=1&lang=fr`` holds the character of ``&lang``. CDATA is
-    left as it is.
+    XML knows five names; to feedparser ``?a=1&lang=fr`` holds the character of ``&lang``, and one
+    ``&#xD800;`` costs it the whole feed. CDATA is left as it is.
     """
     mended = _AMPERSAND.sub(_mend_one, document)
     return mended, mended != document
 
 
 def _mend_one(found: re.Match[str]) -> str:
-    whole, name = found.group(), found.group("name")
+    whole, number, name = found.group(), found.group("number"), found.group("name")
     if whole.startswith("<"):
         return whole
+    if number is not None:
+        return whole if _is_character(number) else ""
     if name is None:
         return "&amp;"
     # A name that HTML does not know may be declared by the document.
     return whole if name in _XML_NAMES else html5.get(name + ";", whole)
+
+
+def _is_character(number: str) -> bool:
+    """XML 1.0, production Char."""
+    code = int(number[1:], 16) if number[0] in "xX" else int(number)
+    return code in {0x9, 0xA, 0xD} or 0x20 <= code <= 0xD7FF or 0xE000 <= code <= 0x10FFFF
 
 
 def _claim(content: bytes, content_type: str) -> str:

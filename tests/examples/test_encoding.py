@@ -72,5 +72,12 @@ def test_bare_ampersands_are_escaped_but_not_in_cdata():
     assert told
 
 
+def test_numbers_of_no_character_go():
+    assert mend_ampersands("a&#0;b&#xD800;c&#x110000;d&#99999999;e&#233;&#xE9;") == (
+        "abcde&#233;&#xE9;",
+        True,
+    )
+
+
 def test_names_of_html_are_written_out_and_unknown_ones_left():
     assert mend_ampersands("&eacute;&nbsp;&mienne;&lt;")[0] == "é\u00a0&mienne;&lt;"
