@@ -100,6 +100,10 @@ def test_a_bad_declaration_is_refused_by_file(write, about: str, said: str):
     assert (error.block, error.path) == ("carte", "templates/blocks/carte.j2")
 
 
+def test_a_block_s_name_is_what_an_editor_can_type(write):
+    assert "cannot name a block" in str(refusal(write, ABOUT + MACROS, "Été"))
+
+
 def test_a_block_file_without_about_is_refused(write):
     assert "about" in str(refusal(write, MACROS))
 

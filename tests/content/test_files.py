@@ -180,6 +180,16 @@ MISTAKES = {
         "unknown_source",
         6,
     ),
+    "field given twice": (
+        STORY + "::: ressource T\nlien: https://example.org\nlien: https://example.org\n:::\n",
+        "duplicate_key",
+        6,
+    ),
+    "bad yes or no": (
+        STORY + "::: ressource T\nlien: https://example.org\ngratuit: si\n:::\n",
+        "bad_bool",
+        6,
+    ),
     "unclosed block": (
         STORY + "::: encadre T\n\nA\n\n::: encadre U\nB\n:::\n",
         "unclosed_block",
@@ -366,6 +376,54 @@ def test_issues_are_listed_by_day_and_nothing_else(publication: config.Settings)
         (publication.issues_dir / name).mkdir()
     assert list_issues(publication) == ("2026-05-07", "2026-11-26")
     assert not is_issue_id("2026-11-26x")
+
+
+def test_an_optional_field_left_empty_is_a_field_not_given(read: Read):
+    story = "::: ressource T\nlien: https://example.org\npages:\nformat:\n:::\n"
+    reading = read(story=story)
+    assert reading.findings == ()
+    assert list(reading.issue.stories[0].nodes[0].fields) == ["lien"]
+
+
+@pytest.mark.parametrize(
+    ("size", "code"), [(0, "picture_empty"), (12_000_001, "picture_large"), (1, None)]
+)
+def test_a_picture_is_neither_empty_nor_huge(
+    read: Read, publication: config.Settings, size: int, code: str | None
+):
+    path = publication.issues_dir / ISSUE_ID / "images" / "a.png"
+    with path.open("wb") as picture:
+        picture.truncate(size)
+    findings = read(story="![Vue](images/a.png)\n").findings
+    assert [finding.code for finding in findings] == ([code] if code else [])
+
+
+def test_a_missing_picture_names_the_nearest(read: Read):
+    finding = one_finding(read(story="![Vue](images/legumrie.png)\n"))
+    assert finding.facts["nearest"] == "images/legumerie.png"
+
+
+def test_a_picture_that_has_gone_is_left_out(read: Read, publication: config.Settings):
+    issue = read(story="![Vue](images/legumerie.png)\n").issue
+    (publication.issues_dir / ISSUE_ID / "images" / "legumerie.png").unlink()
+    assert dict(read_pictures(publication, issue)) == {}
+
+
+def test_two_stories_of_one_name_get_two_anchors(read: Read):
+    reading = read({"10-a.md": STORY, "20-a.md": STORY})
+    assert one_finding(reading).code == "slug_taken"
+    assert [story.slug for story in reading.issue.stories] == ["a", "a-2"]
+
+
+def test_a_publication_without_issues_lists_none(settings: config.Settings):
+    assert list_issues(settings) == ()
+
+
+def test_the_theme_may_forbid_the_narrow_space(read: Read, publication: config.Settings):
+    theme = publication.templates_dir / "theme.toml"
+    theme.write_text("[typography]\nnnbsp = false\n", encoding="utf-8")
+    reading = read({"10-a.md": "---\ntitre: Vraiment ?\n---\n"})
+    assert reading.issue.stories[0].title == "Vraiment\u00a0?"
 
 
 def test_registries_are_read_by_id(publication: config.Settings):

@@ -155,6 +155,11 @@ def test_the_text_part_reads_like_a_letter():
     )
 
 
+def test_what_is_odd_in_a_list_or_a_line_still_reads():
+    text = "a\\\nb\n\n- un\n\n  suite\n- ![x](y.png)\n\n> - - -\n"
+    assert render_text(tokens_of(text)) == "a\nb\n\n- un\n\n  suite\n\n- x\n\n> " + "-" * 20
+
+
 def test_a_wide_table_becomes_lines():
     wide = "mot " * 12
     text = render_text(tokens_of(f"| Nom | Rôle |\n|---|---|\n| {wide} | {wide} |\n"))
