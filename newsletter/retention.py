@@ -61,16 +61,17 @@ def review(
             leaving.drop_pending(connection, person.id)
         due = _find(connection, now - rules.renewal_months * MONTH)
         expired = _find(connection, now - rules.expiry_months * MONTH)
-        asked = erased = 0
+        asked, erased = 0, set[SubscriberId]()
         if rules.purge:
             erased = _purge(connection, keys, expired, now)
-            asked = _ask(connection, settings, due, now, random_bytes)
+            left = [person for person in due if person.id not in erased]
+            asked = _ask(connection, settings, left, now, random_bytes)
         return Review(
             unconfirmed=len(pending[:AT_ONCE]),
             due=len(due),
             asked=asked,
             expired=len(expired),
-            erased=erased,
+            erased=len(erased),
             events_cleared=_clear_events(connection, now - timedelta(days=rules.event_days)),
         )
 
@@ -142,13 +143,16 @@ def _ask(
     return asked
 
 
-def _purge(connection: Connection, keys: Keys, expired: list[Subscriber], now: datetime) -> int:
+def _purge(
+    connection: Connection, keys: Keys, expired: list[Subscriber], now: datetime
+) -> set[SubscriberId]:
     """Erase those who were asked twice, the second time thirty days ago, and said nothing."""
-    erased = 0
+    erased: set[SubscriberId] = set()
     for person in expired:
         times = sign_ups.list_written(connection, person.id, "renewal", person.last_act_at)
-        if erased < AT_ONCE and len(times) >= 2 and times[-1] <= now - ASK_TWICE_APART:
-            erased += leaving.erase(connection, keys, person.id, now)
+        if len(erased) < AT_ONCE and len(times) >= 2 and times[-1] <= now - ASK_TWICE_APART:
+            leaving.erase(connection, keys, person.id, now)
+            erased.add(person.id)
     return erased
 
 
