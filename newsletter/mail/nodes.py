@@ -95,6 +95,10 @@ def render_convention(block: Block, press: Press, spot: Spot) -> str:
 def render_block(block: Block, press: Press, spot: Spot) -> str:
     """Return a ``:::`` block by its own macro; raise RenderingError, naming it."""
     declaration = press.templates.blocks[block.name]
+    if any(
+        known.required and name not in block.fields for name, known in declaration.fields.items()
+    ):
+        return ""  # reading said so, as an error: no run sends it, and the rest can be looked at
     origin = replace(
         origin_of(f"blocks/{block.name}.j2", block.place, block.name), template=declaration.path
     )

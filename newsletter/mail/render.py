@@ -270,7 +270,9 @@ def render_html(bench: Bench, minutes: int) -> str:
     raise_first(lint_mjml(mjml, origin))
     html = finish(convert(mjml, origin))
     width = bench.templates.theme["layout"]["width"]
-    raise_first(lint_html(html, origin, body_width=width))
+    findings = lint_html(html, origin, body_width=width)
+    # Its weight is for `check` to say: a heavy message can still be looked at.
+    raise_first(tuple(finding for finding in findings if finding.code != "too_heavy"))
     return html
 
 

@@ -516,3 +516,17 @@ def test_any_words_of_a_feed_render_and_stay_words(shared, title, summary):
     heading = re.findall(r"<h3[^>]*>(.*?)</h3>", edition.html, re.DOTALL)
     squeeze = lambda words: re.sub(r"\W", "", words)  # noqa: E731
     assert not heading or squeeze(unescape(heading[0])) == squeeze(title)
+
+
+def test_a_block_without_a_required_field_is_left_out_and_the_rest_is_shown(publication):
+    """Reading reports it as an error, so no run sends it; editors can still look."""
+    publication.write("Avant.\n\n::: partenaires Avec\n:::\n\nAprès.")
+    edition = publication.render()
+    for page in (edition.html, edition.text, edition.web):
+        assert "Avant." in page
+        assert "Après." in page
+
+
+def test_a_message_too_heavy_can_still_be_looked_at(publication):
+    publication.write("\n\n".join(["Un mot de plus. " * 60] * 120))
+    assert transfer_bytes(publication.render().html) > 95_000
