@@ -21,6 +21,7 @@ from newsletter.content.calendar import local_day, long_date, slot_near
 from newsletter.delivery.departure import Step, next_step
 from newsletter.delivery.desk import StopFlag
 from newsletter.delivery.dispatch import DispatchResult, dispatch
+from newsletter.delivery.signing import load_signer
 from newsletter.delivery.smtp import submit_one
 from newsletter.delivery.states import Reply
 from newsletter.errors import ChecksFailed, Held, NotFound
@@ -232,14 +233,18 @@ def send_proof(
         )
     number = proof_number(engine, draft.edition, draft.issue, now)
     proof = make_proof(draft.edition, settings=settings, number=number)
+    signer = load_signer(settings)
     replies = []
     for address in to:
         letter = Letter(
             id=number, address=address, subject=proof.subject, text=proof.text, html=proof.html
         )
-        message = compose_single(letter, settings=settings, keys=keys, date=now)
+        message = compose_single(letter, settings=settings, keys=keys, date=now, signer=signer)
         reply = submit_one(
-            settings, sender=message.sender, recipient=address, content=message.content
+            settings,
+            sender=message.sender,
+            recipient=message.recipient,
+            content=message.content,
         )
         replies.append((address, reply))
     return Proofed(issue_id=issue_id, number=number, replies=replies, findings=draft.findings)
