@@ -109,15 +109,20 @@ def _open_house(settings: Settings, templates: Templates, registries: Registries
     language = settings.publication.language
     typography = templates.theme.get("typography", {})
     nnbsp = not isinstance(typography, Mapping) or typography.get("nnbsp", True) is not False
-    words = registries.protected
+    words, taxonomy = registries.protected, settings.taxonomy
     return House(
         language=language,
         profile=open_profile(language, nnbsp=nnbsp, protected=words),
         plain=open_profile(language, nnbsp=False, protected=words),
         blocks=templates.blocks,
         registries=registries,
-        taxonomy=settings.taxonomy,
-        segments=settings.segments,
+        terms={
+            "kind": taxonomy.kinds,
+            "objectives": taxonomy.objectives,
+            "territory": taxonomy.territories,
+            "profiles": taxonomy.profiles,
+        },
+        segments=tuple(settings.segments),
         people=tuple(person.name for person in settings.people),
         find_picture=lambda path, file: _find_picture(settings, path, file),
     )

@@ -6,13 +6,16 @@ Never: the disk; the one look-up that needs it, ``find_picture``, is a parameter
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from newsletter.config import Segment, Taxonomy
 from newsletter.content.blocks import BlockDeclaration
 from newsletter.content.registries import Registries
 from newsletter.content.typography import Profile
+
+if TYPE_CHECKING:
+    from newsletter.config import Term
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ class House:
 
     ``profile`` sets texts, ``plain`` subjects (no U+202F). ``find_picture`` takes a path as
     written and the file it is written in; it returns the path relative to the publication.
+    ``terms`` are the known values of a story's key; without any, every value is good.
     """
 
     language: str = "fr"
@@ -41,7 +45,7 @@ class House:
     plain: Profile | None = None
     blocks: Mapping[str, BlockDeclaration] = field(default_factory=dict)
     registries: Registries = field(default_factory=Registries)
-    taxonomy: Taxonomy = field(default_factory=Taxonomy)
-    segments: Mapping[str, Segment] = field(default_factory=dict)
+    terms: Mapping[str, Sequence[Term]] = field(default_factory=dict)
+    segments: tuple[str, ...] = ()
     people: tuple[str, ...] = ()
     find_picture: Callable[[str, str], str | Refusal] = find_no_picture

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Final, TypeVar
 
-from newsletter.config import Term
 from newsletter.content.blocks import bad_value
 from newsletter.content.debris import compose
 from newsletter.content.faults import find, shorten
@@ -85,16 +84,17 @@ class _Head:
         self.findings.extend(inspect_text(text, place, self.house, linked=True))
         return typeset(compose(text), profile)
 
-    def term(self, name: str, terms: Sequence[Term]) -> str:
+    def term(self, name: str) -> str:
         """Return the slug that a word of the taxonomy means."""
         written = self.get(name, "")
-        found = self._terms(name, (written,) if written else (), terms)
+        found = self._terms(name, (written,) if written else ())
         return found[0] if found else ""
 
-    def terms(self, name: str, terms: Sequence[Term]) -> tuple[str, ...]:
-        return self._terms(name, self.get(name, ()), terms)
+    def terms(self, name: str) -> tuple[str, ...]:
+        return self._terms(name, self.get(name, ()))
 
-    def _terms(self, name: str, written: tuple[str, ...], terms: Sequence[Term]) -> tuple[str, ...]:
+    def _terms(self, name: str, written: tuple[str, ...]) -> tuple[str, ...]:
+        terms = self.house.terms.get(name)
         if not terms:
             return written  # the publication has not said what it knows
         slugs = {fold(word): term.slug for term in terms for word in (term.label, term.slug)}
@@ -207,7 +207,7 @@ def _build_issue(issue_id: IssueId, head: _Head, body: Parsed) -> Issue:
 
 
 def _build_story(head: _Head, body: Parsed, before: Sequence[Story]) -> Story:
-    house, taxonomy = head.house, head.house.taxonomy
+    house = head.house
     expires = head.values.get("expires")
     depth = head.values.get("depth")
     return Story(
@@ -215,11 +215,11 @@ def _build_story(head: _Head, body: Parsed, before: Sequence[Story]) -> Story:
         title=head.text("title", house.profile),
         place=Place(head.file, 1),
         nodes=build_nodes(body, house),
-        kind=head.term("kind", taxonomy.kinds),
-        objectives=head.terms("objectives", taxonomy.objectives),
+        kind=head.term("kind"),
+        objectives=head.terms("objectives"),
         sdgs=head.get("sdgs", ()),
-        territory=head.term("territory", taxonomy.territories),
-        profiles=head.terms("profiles", taxonomy.profiles),
+        territory=head.term("territory"),
+        profiles=head.terms("profiles"),
         depth=depth if isinstance(depth, int) else None,
         expires=expires if isinstance(expires, date) else None,
     )
