@@ -109,9 +109,10 @@ def parse_feed(content: bytes, url: str, content_type: str = "") -> ParsedFeed:
     if mended or found.bozo:
         repairs += ("markup",)
     prefix = _prefix(found.get("namespaces", {}))
+    doubled = document if text.has_double_encoding(document) else ""
     return ParsedFeed(
         title=_short(found.feed.get("title")),
-        entries=tuple(_read_entry(entry, prefix, document) for entry in _newest(found.entries)),
+        entries=tuple(_read_entry(entry, prefix, doubled) for entry in _newest(found.entries)),
         withdrawn=tuple(_bounded(ref) for ref in _TOMBSTONE.findall(document)[:ENTRIES]),
         repairs=repairs,
     )
@@ -134,13 +135,13 @@ def _when(entry: Any) -> tuple[int, ...]:
     return tuple(next(filter(None, parsed), ()))
 
 
-def _read_entry(entry: Any, prefix: str, document: str) -> ParsedEntry:
+def _read_entry(entry: Any, prefix: str, doubled: str) -> ParsedEntry:
     raw_title, raw_summary = _string(entry.get("title")), _summary(entry)
     title, summary = text.plain(raw_title), text.plain(raw_summary[:RAW_LENGTH])
     repairs = [
         code
         for code, found in (
-            ("double_encoding", _was_encoded_twice(title, document)),
+            ("double_encoding", _was_encoded_twice(title, doubled)),
             ("active_content", text.ACTIVE.search(raw_summary[:RAW_LENGTH] + raw_title)),
             ("too_long", len(raw_summary) > RAW_LENGTH or len(title) > TITLE_LENGTH),
         )
@@ -198,11 +199,11 @@ def _list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _was_encoded_twice(title: str, document: str) -> bool:
-    """Find, in the document, what feedparser undoes without a word."""
+def _was_encoded_twice(title: str, doubled: str) -> bool:
+    """Find, in a document that holds some, what feedparser undoes without a word."""
     if text.undo_double_encoding(title) != title:
         return True
-    return not title.isascii() and text.encode_twice(title) in document
+    return not title.isascii() and text.encode_twice(title) in doubled
 
 
 def _categories(entry: Any) -> tuple[str, ...]:

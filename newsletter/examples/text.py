@@ -94,6 +94,11 @@ _TWICE = re.compile(f"[ÂÃÅ]{_TAIL}|â{_TAIL}{{2}}|ð{_TAIL}{{3}}")
 _PLAUSIBLE = re.compile("[\u00a0-\u00ffŒœŸ\u2000-\u20cf\U0001f000-\U0001ffff]")
 
 
+def has_double_encoding(value: str) -> bool:
+    """Whether *value* may hold some: two letters that French never puts side by side."""
+    return _TWICE.search(value) is not None
+
+
 def undo_double_encoding(value: str) -> str:
     """Turn ``SolidaritÃ©`` back into ``Solidarité``; leave everything else alone."""
     return _TWICE.sub(_decode_again, value)

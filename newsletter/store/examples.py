@@ -19,7 +19,6 @@ from sqlalchemy import (
     func,
     insert,
     select,
-    text,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -30,6 +29,7 @@ from newsletter.examples.merge import Decision, Known, decide
 from newsletter.examples.reports import EntryReport, Outcome, say
 from newsletter.examples.text import fold_words
 from newsletter.model import Actor, Example
+from newsletter.store.feeds import lock_watch
 from newsletter.store.schema import example, example_identity, featured
 
 RECENT_ISSUES = 8
@@ -42,9 +42,7 @@ def keep_sightings(
     connection: Connection, sightings: Iterable[Sighting], now: datetime
 ) -> tuple[EntryReport, ...]:
     """Apply the sightings of one document in their order; return what became of each."""
-    if connection.dialect.name == "postgresql":
-        # One collection at a time looks up and inserts (SQLite's BEGIN IMMEDIATE does it there).
-        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('newsletter.example'))"))
+    lock_watch(connection)
     return tuple(_keep(connection, sighting, now) for sighting in sightings)
 
 

@@ -9,10 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, text, update
 
 from newsletter.examples.polling import FeedState, new_feed
 from newsletter.store.schema import feed
+
+
+def lock_watch(connection: Connection) -> None:
+    """Let one collection at a time look up and insert; SQLite's BEGIN IMMEDIATE does it there."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('newsletter.watch'))"))
 
 
 def remember_feeds(connection: Connection, urls: Sequence[str]) -> dict[str, FeedState]:
@@ -20,6 +26,7 @@ def remember_feeds(connection: Connection, urls: Sequence[str]) -> dict[str, Fee
 
     A feed closed by its author starts afresh once its line was taken out and put back.
     """
+    lock_watch(connection)
     connection.execute(delete(feed).where(feed.c.url.not_in(urls)))
     known = {row.url: _state(row) for row in connection.execute(select(feed))}
     missing = [new_feed(url) for url in urls if url not in known]

@@ -44,7 +44,7 @@ def test_processor_time_is_limited_and_the_next_feed_is_read():
 
 
 def test_wall_time_is_limited_and_the_next_feed_is_read():
-    with Parser(ParseLimits(wall_s=2.0)) as parser:
+    with Parser() as parser:
         parser.parse(rss(item()), URL)
         parser._limits = ParseLimits(wall_s=0.01)
         assert fails(parser, SLOW) == "parse_timeout"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -142,6 +143,15 @@ def test_another_feed_fills_blanks_and_rewrites_nothing(publication, server, eng
     server.serve("/deux", rss(item(link="https://b.example/x", **taken_back)))
     assert outcomes(collect(publication, engine, now)) == ["unchanged", "unchanged"]
     assert len(examples_of(engine)) == 1
+
+
+def test_two_collections_at_once_keep_each_example_once(publication, server, engine, now):
+    items = [item(f"Cuisine {n}", f"https://a.example/{n}", guid=f"c{n}") for n in range(30)]
+    watch(publication, server.serve("/rss", rss(*items)))
+    with ThreadPoolExecutor(4) as pool:
+        reports = list(pool.map(lambda _: collect(publication, engine, now), range(4)))
+    assert sum(report.counts["new"] for report in reports) == 30
+    assert len(examples_of(engine)) == 30
 
 
 def test_a_withdrawn_example_is_marked_and_may_come_back(publication, server, engine, now):
