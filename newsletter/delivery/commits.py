@@ -75,6 +75,11 @@ class Commits:
     def is_idle(self) -> bool:
         return not (self._is_busy or self._outcomes or self._wanted)
 
+    @property
+    def has_wanted(self) -> bool:
+        """True when intents wait for the next transaction."""
+        return bool(self._wanted)
+
     def start(self) -> None:
         self._beat = self._loop.call_later(BEAT_S, self._renew)
 

@@ -213,6 +213,8 @@ class Desk:
         window = self._job.window
         if not window or self.is_closing or len(self._ahead) >= window:
             return
+        if self._commits.has_wanted:  # else a slow commit would claim window after window
+            return
         batch: list[Flight] = []
         while len(batch) < window and self._supply.has_free:
             batch.append(self._supply.take())

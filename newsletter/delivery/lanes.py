@@ -133,8 +133,9 @@ class Lane:
         elif self._connection is None:
             self._reopen()
         else:
-            self._submit_all(self._connection)
-            self._recycle(self._connection)
+            connection = self._connection
+            self._submit_all(connection)
+            self._recycle(connection)
 
     def _submit_all(self, connection: Connection) -> None:
         while self._has_room(connection):
@@ -165,6 +166,8 @@ class Lane:
 
     def _recycle(self, connection: Connection) -> None:
         """Close a connection that carried all it may, and open the next if there is work."""
+        if self._connection is not connection:
+            return
         if not self.flights and self._is_spent(connection):
             self._connection = None
             connection.end()

@@ -7,6 +7,7 @@ reply raises Desync.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from newsletter.delivery.states import Reply
@@ -38,12 +39,15 @@ class ReplyReader:
         """True when nothing half-read is left: required before TLS begins."""
         return not self._buffer and not self._lines
 
-    def feed(self, data: bytes) -> list[Reply]:
+    def feed(self, data: bytes) -> Iterator[Reply]:
+        """Yield the replies that *data* completes; what came before a bad line is not lost."""
         lines = (self._buffer + data).split(b"\n")
         self._buffer = lines.pop()
+        for line in lines:
+            if (reply := self._read_line(line)) is not None:
+                yield reply
         if len(self._buffer) > MAX_LINE_BYTES:
             raise Desync("a line without an end")
-        return [reply for line in lines if (reply := self._read_line(line)) is not None]
 
     def _read_line(self, line: bytes) -> Reply | None:
         found = _REPLY_LINE.match(line.rstrip(b"\r"))

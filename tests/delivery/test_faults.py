@@ -1,0 +1,476 @@
+"""The fault matrix of DELIVERY 10, row by row, against a relay that misbehaves so."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select, update
+
+from newsletter.delivery import dispatch as dispatching
+from newsletter.delivery.smtp import Deadlines
+from newsletter.store import database, ledger, schema
+from tests.delivery.scenery import start_run, states_of, with_relay
+from tests.delivery.sink import Manners, Rule
+
+# Short before the dot and after it: the deadlines themselves are the settings' business.
+FAST = Deadlines(connect=2.0, banner=0.3, command=0.3, data=0.3, body=0.3, dot=0.3, backoff=0.002)
+PATIENT = Deadlines(backoff=0.002)
+
+
+@pytest.fixture
+def engine(sqlite_engine):
+    return sqlite_engine
+
+
+@pytest.fixture
+def go(settings, engine, keys, now):
+    """Dispatch the run once, at *at* minutes after its start."""
+
+    def dispatch(url, run_id, *, minutes=0, deadlines=PATIENT, stop=None, **relay):
+        values = {"connections": 1, "window": 0} | relay
+        return dispatching.dispatch(
+            with_relay(settings, url, **values), engine, keys, run_id,
+            clock=lambda: now + timedelta(minutes=minutes), deadlines=deadlines, stop=stop,
+        )  # fmt: skip
+
+    return dispatch
+
+
+def standing(engine, run_id):
+    with database.read(engine) as connection:
+        return {reader.address: reader for reader in ledger.readers(connection, run_id)}
+
+
+ONE = "lecteur1@"  # the reader whom the fault is about; the others must not notice
+
+
+@pytest.mark.parametrize("pipelining", [True, False], ids=["pipelined", "serial"])
+@pytest.mark.parametrize(
+    ("stage", "reply", "state", "reason"),
+    [
+        ("rcpt", "550 5.1.1 no such user", "refused", "no_such_address"),
+        ("rcpt", "551 5.1.6 moved", "refused", "no_such_address"),
+        ("rcpt", "550 no", "refused", "refused"),
+        ("rcpt", "552 5.2.2 full", "refused", "mailbox_full"),
+        ("rcpt", "450 4.2.0 later", "deferred", "temporary"),
+        ("rcpt", "451 4.7.1 greylisted", "deferred", "greylisted"),
+        ("rcpt", "452 4.2.2 full", "deferred", "mailbox_full"),
+        ("dot", "451 4.3.0 later", "deferred", "temporary"),
+        ("dot", "550 5.7.1 spam", "refused", "policy"),
+        ("dot", "554 no", "refused", "policy"),
+        ("dot", "552 5.3.4 too large", "refused", "size"),
+        ("dot", "550 5.1.1 no such user", "refused", "no_such_address"),
+        ("data", "451 4.3.0 later", "deferred", "temporary"),
+    ],
+)
+def test_a_no_about_one_reader_concerns_that_reader_alone(
+    go, engine, now, start_sink, stage, reply, state, reason, pipelining
+):
+    sink = start_sink(Manners(pipelining=pipelining, rules=[Rule(stage, reply, ONE)]))
+    run_id = start_run(engine, now, readers=8)
+    go(sink.url, run_id)
+    by_address = standing(engine, run_id)
+    met = by_address.pop("lecteur1@lecteurs.example")
+    assert (met.state, met.reason) == (state, reason)
+    assert met.reply.startswith(reply[:3])
+    assert {reader.state for reader in by_address.values()} == {"sent"}
+    assert len(sink.accepted()) == 7
+
+
+def test_a_refused_recipient_that_still_gets_354_shifts_nobody(go, engine, now, start_sink):
+    rules = [Rule("rcpt", "550 5.1.1 nobody", ONE)]
+    sink = start_sink(Manners(always_354=True, rules=rules))
+    run_id = start_run(engine, now, readers=8)
+    go(sink.url, run_id)
+    assert Counter(states_of(engine, run_id).values()) == {"sent": 7, "refused": 1}
+
+
+@pytest.mark.parametrize("stage", ["mail", "rcpt", "data", "body", "dot"])
+@pytest.mark.parametrize("action", ["drop", "rst", "421 4.7.0 later", "hang", "garbage"])
+def test_a_fault_of_the_connection_is_nobodys_and_the_message_leaves_again(
+    go, engine, now, start_sink, stage, action
+):
+    if (stage, action) == ("body", "garbage"):
+        action = "drop"
+    sink = start_sink(Manners(rules=[Rule(stage, action, times=1, skip=2)]))
+    run_id = start_run(engine, now, readers=8)
+    result = go(sink.url, run_id, deadlines=FAST)
+    found = Counter(states_of(engine, run_id).values())
+    # Lost before the record, but the client cannot know: its dot had left (or was just leaving).
+    doubted = stage in {"body", "dot"} and not action.startswith("421")
+    assert found == {"sent": 8} or (doubted and found == {"sent": 7, "unknown": 1})
+    assert stage != "dot" or not doubted or found["unknown"]
+    assert max(Counter(a.recipient for a in sink.accepted()).values()) == 1
+    assert result.finished
+
+
+@pytest.mark.parametrize("action", ["drop", "rst", "hang", "garbage"])
+def test_a_message_taken_without_an_answer_is_unknown_and_never_sent_again(
+    go, engine, now, start_sink, action
+):
+    sink = start_sink(Manners(rules=[Rule("accepted", action, ONE, times=1)]))
+    run_id = start_run(engine, now, readers=8)
+    result = go(sink.url, run_id, deadlines=FAST)
+    assert states_of(engine, run_id)["lecteur1@lecteurs.example"] == "unknown"
+    assert result.tally.unknown == 1
+    assert result.tally.sent == 7
+    go(sink.url, run_id, deadlines=FAST)
+    assert len(sink.accepted()) == 8
+
+
+@pytest.mark.parametrize("stage", ["banner", "ehlo"])
+@pytest.mark.parametrize("action", ["drop", "hang", "421 4.3.2 busy", "garbage", "trickle"])
+def test_a_relay_that_never_greets_us_charges_nobody(go, engine, now, start_sink, stage, action):
+    sink = start_sink(Manners(rules=[Rule(stage, action)]))
+    run_id = start_run(engine, now, readers=3)
+    result = go(sink.url, run_id, deadlines=FAST)
+    assert (result.reason, result.finished) == ("relay", False)
+    assert result.problem
+    assert set(states_of(engine, run_id).values()) == {"pending"}
+    sink.manners.rules.clear()
+    assert go(sink.url, run_id, deadlines=FAST).tally.sent == 3
+
+
+def test_no_relay_at_all_charges_nobody(go, engine, now, start_sink):
+    sink = start_sink()
+    sink.stop()
+    run_id = start_run(engine, now, readers=3)
+    result = go(sink.url, run_id, deadlines=FAST)
+    assert result.reason == "relay"
+    assert set(states_of(engine, run_id).values()) == {"pending"}
+
+
+def test_a_554_banner_stops_the_run(go, engine, now, start_sink):
+    sink = start_sink(Manners(rules=[Rule("banner", "554 5.7.1 not you")]))
+    run_id = start_run(engine, now, readers=3)
+    assert go(sink.url, run_id).reason == "configuration"
+    assert sink.worst["connections"] == 1
+    assert go(sink.url, run_id).reason == "stopped"
+
+
+def test_a_wrong_password_stops_the_run_after_one_attempt(go, engine, now, start_sink):
+    sink = start_sink(Manners(auth=("PLAIN",)))
+    run_id = start_run(engine, now, readers=3)
+    url = sink.url.replace("//", "//user@")
+    result = go(url, run_id, password="wrong", connections=1)
+    assert result.reason == "configuration"
+    assert sink.worst["connections"] == 1
+    assert set(states_of(engine, run_id).values()) == {"pending"}
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN", "XOAUTH2"])
+def test_the_account_signs_in_by_every_mechanism(go, engine, now, start_sink, mechanism):
+    sink = start_sink(Manners(auth=(mechanism,)))
+    run_id = start_run(engine, now, readers=3)
+    url = sink.url.replace("//", "//user@")
+    result = go(url, run_id, password="secret", auth=mechanism.lower())
+    assert result.tally.sent == 3
+
+
+def test_a_temporary_failure_to_sign_in_is_tried_again(go, engine, now, start_sink):
+    rules = [Rule("auth", "454 4.7.0 later", times=1)]
+    sink = start_sink(Manners(auth=("PLAIN",), rules=rules))
+    run_id = start_run(engine, now, readers=3)
+    url = sink.url.replace("//", "//user@")
+    assert go(url, run_id, password="secret", deadlines=FAST).tally.sent == 3
+
+
+@pytest.mark.parametrize(
+    ("stage", "reply"),
+    [("mail", "550 5.1.7 bad sender"), ("mail", "530 5.7.0 sign in"), ("rcpt", "553 no"),
+     ("rcpt", "554 5.7.1 <x>: Relay access denied")],
+)  # fmt: skip
+def test_a_fault_of_our_configuration_stops_the_run_and_blames_nobody(
+    go, engine, now, start_sink, stage, reply
+):
+    sink = start_sink(Manners(rules=[Rule(stage, reply)]))
+    run_id = start_run(engine, now, readers=30)
+    result = go(sink.url, run_id)
+    assert result.reason == "configuration"
+    assert reply[:3] in result.problem
+    assert set(states_of(engine, run_id).values()) == {"pending"}
+    assert len([line for _, line in sink.commands if line.startswith(b"MAIL")]) <= 2
+
+
+def test_a_message_refused_by_policy_stops_the_run_and_suppresses_nobody(
+    go, engine, now, start_sink
+):
+    sink = start_sink(Manners(rules=[Rule("dot", "550 5.7.1 spam")]))
+    run_id = start_run(engine, now, readers=30)
+    result = go(sink.url, run_id)
+    assert result.reason == "policy"
+    assert result.tally.refused <= 6
+    assert result.tally.pending >= 24
+    with database.read(engine) as connection:
+        states = connection.scalars(select(schema.subscriber.c.state)).all()
+    assert set(states) == {"active"}
+
+
+def test_an_address_that_does_not_exist_is_suppressed_when_the_run_is_done(
+    go, engine, now, start_sink
+):
+    sink = start_sink(Manners(rules=[Rule("rcpt", "550 5.1.1 nobody", ONE)]))
+    run_id = start_run(engine, now, readers=8)
+    assert go(sink.url, run_id).finished
+    with database.read(engine) as connection:
+        rows = connection.execute(select(schema.subscriber.c.address, schema.subscriber.c.state))
+        states = {row[0]: row[1] for row in rows}
+    assert states["lecteur1@lecteurs.example"] == "suppressed"
+    assert Counter(states.values()) == {"active": 7, "suppressed": 1}
+
+
+def test_a_domain_that_loses_everybody_at_once_is_doubted_instead(go, engine, now, start_sink):
+    sink = start_sink(Manners(rules=[Rule("rcpt", "550 5.1.1 nobody", "@perdu.example")]))
+    run_id = start_run(engine, now, domains={"perdu.example": 22, "lecteurs.example": 5})
+    assert go(sink.url, run_id).tally.refused == 22
+    with database.read(engine) as connection:
+        states = Counter(connection.scalars(select(schema.subscriber.c.state)))
+        doubts = connection.scalars(
+            select(schema.event.c.detail).where(schema.event.c.kind == "domain_in_doubt")
+        ).all()
+    assert states == {"active": 27}
+    assert doubts == ["perdu.example: 22 addresses refused at once; nobody suppressed"]
+
+
+def test_a_message_larger_than_the_relay_takes_is_refused_before_mail(go, engine, now, start_sink):
+    sink = start_sink(Manners(size=100))
+    run_id = start_run(engine, now, readers=8)
+    result = go(sink.url, run_id)
+    assert result.reason == "policy"
+    assert not [line for _, line in sink.commands if line.startswith(b"MAIL")]
+    assert {r.reason for r in standing(engine, run_id).values() if r.state == "refused"} == {"size"}
+
+
+def test_an_announced_limit_of_messages_recycles_the_connection(go, engine, now, start_sink):
+    sink = start_sink(Manners(mail_max=3))
+    run_id = start_run(engine, now, readers=10)
+    assert go(sink.url, run_id).tally.sent == 10
+    assert sink.worst["connections"] == 4
+    assert max(Counter(a.connection for a in sink.accepted()).values()) == 3
+
+
+def test_a_limit_learned_from_a_421_charges_nobody_and_is_kept(go, engine, now, start_sink):
+    rules = [Rule("mail", "421 4.7.0 Maximum message count per session reached", times=1, skip=3)]
+    sink = start_sink(Manners(rules=rules))
+    run_id = start_run(engine, now, readers=10)
+    assert go(sink.url, run_id, deadlines=FAST).tally.sent == 10
+    assert max(Counter(a.connection for a in sink.accepted()).values()) == 3
+
+
+def test_deferred_readers_come_again_when_they_are_due_until_the_deadline(
+    go, engine, now, start_sink
+):
+    sink = start_sink(Manners(rules=[Rule("rcpt", "450 4.2.1 later", ONE)]))
+    run_id = start_run(engine, now, readers=3)
+    asked = []
+    for minutes in (0, 4, 5, 19, 20, 79, 80, 24 * 60):
+        result = go(sink.url, run_id, minutes=minutes)
+        asked.append(sum(line.startswith(b"RCPT TO:<lecteur1@") for _, line in sink.commands))
+    assert asked == [1, 1, 2, 2, 3, 3, 4, 4]
+    assert result.reason == "expired"
+    assert result.finished
+    assert states_of(engine, run_id)["lecteur1@lecteurs.example"] == "expired"
+
+
+def test_a_relay_that_drops_everybody_is_left_alone_after_three_times(go, engine, now, start_sink):
+    sink = start_sink(Manners(rules=[Rule("rcpt", "drop")]))
+    run_id = start_run(engine, now, readers=50)
+    result = go(sink.url, run_id, deadlines=FAST)
+    assert result.reason == "relay"
+    assert sink.worst["connections"] == 3
+    assert result.tally.pending + result.tally.deferred == 50
+
+
+def test_an_extra_reply_shifts_no_verdict_to_the_next_reader(go, engine, now, start_sink):
+    rules = [Rule("accepted", "dup", ONE), Rule("rcpt", "550 5.1.1 nobody", "lecteur2@")]
+    sink = start_sink(Manners(rules=rules))
+    run_id = start_run(engine, now, readers=8)
+    go(sink.url, run_id, deadlines=FAST)
+    by_address = states_of(engine, run_id)
+    taken = {a.recipient for a in sink.accepted()}
+    for address, state in by_address.items():
+        assert (state == "sent") == (address in taken), address
+    assert "lecteur2@lecteurs.example" not in taken
+    assert max(Counter(a.recipient for a in sink.accepted()).values()) == 1
+
+
+def test_many_lines_and_foreign_octets_are_still_one_answer(go, engine, now, start_sink):
+    sink = start_sink(Manners(rules=[Rule("accepted", "multiline")]))
+    run_id = start_run(engine, now, readers=4)
+    assert go(sink.url, run_id).tally.sent == 4
+
+
+def test_a_reader_with_an_address_smtp_cannot_carry_stops_nobody(go, engine, now, start_sink):
+    sink = start_sink()
+    run_id = start_run(engine, now, readers=4)
+    with database.write(engine) as connection:
+        connection.execute(
+            update(schema.subscriber)
+            .where(schema.subscriber.c.address == "lecteur1@lecteurs.example")
+            .values(address="josé@lecteurs.example")
+        )
+    assert go(sink.url, run_id).tally.sent == 3
+    refused = standing(engine, run_id)["josé@lecteurs.example"]
+    assert (refused.state, refused.reason) == ("refused", "address")
+
+
+# --- TLS
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    """A certificate for localhost and 127.0.0.1, and the file that vouches for it."""
+    import datetime
+    import ipaddress
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    folder = tmp_path_factory.mktemp("tls")
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(datetime.datetime(2020, 1, 1))
+        .not_valid_after(datetime.datetime(2049, 1, 1))
+        .add_extension(
+            x509.SubjectAlternativeName(
+                [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+            ),
+            critical=False,
+        )
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return folder
+
+
+@pytest.fixture
+def tls_context(authority):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority / "cert.pem", authority / "key.pem")
+    return context
+
+
+@pytest.mark.parametrize("kind", ["starttls", "implicit_tls"])
+def test_an_encrypted_relay_is_verified_and_pipelined(
+    go, engine, now, start_sink, monkeypatch, authority, tls_context, kind
+):
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority / "cert.pem"))
+    sink = start_sink(Manners(**{kind: tls_context}))
+    run_id = start_run(engine, now, readers=9)
+    assert go(sink.url, run_id, require_tls=True).tally.sent == 9
+    assert len([line for _, line in sink.commands if line.startswith(b"EHLO")]) == (
+        2 if kind == "starttls" else 1
+    )
+
+
+@pytest.mark.parametrize("kind", ["starttls", "implicit_tls"])
+def test_a_certificate_nobody_vouches_for_stops_before_mail(
+    go, engine, now, start_sink, tls_context, kind
+):
+    sink = start_sink(Manners(**{kind: tls_context}))
+    run_id = start_run(engine, now, readers=3)
+    result = go(sink.url, run_id, require_tls=True)
+    assert result.reason == "configuration"
+    assert "TLS" in result.problem
+    assert not [line for _, line in sink.commands if line.startswith(b"MAIL")]
+
+
+def test_stripped_starttls_stops_before_mail(go, engine, now, start_sink):
+    sink = start_sink(Manners())
+    run_id = start_run(engine, now, readers=3)
+    result = go(sink.url, run_id, require_tls=True)
+    assert result.reason == "configuration"
+    assert not [line for _, line in sink.commands if line.startswith(b"MAIL")]
+
+
+# --- stopping
+
+
+def test_a_stop_flag_takes_nobody_more_and_loses_nobody(go, engine, now, start_sink):
+    sink = start_sink(Manners(reply_delay_s=0.01))
+    run_id = start_run(engine, now, readers=200)
+    stop = threading.Event()
+    timer = threading.Timer(0.5, stop.set)
+    timer.start()
+    result = go(sink.url, run_id, stop=stop)
+    timer.join()
+    assert (result.reason, result.finished) == ("terminated", False)
+    assert result.tally.sending == result.tally.unknown == 0
+    assert result.tally.sent + result.tally.pending == 200
+    assert len(sink.accepted()) == result.tally.sent
+    assert go(sink.url, run_id, connections=4).tally.sent == 200
+    assert len(sink.accepted()) == 200
+
+
+def test_an_answer_owed_for_too_long_at_the_end_is_unknown(
+    go, engine, now, start_sink, monkeypatch
+):
+    monkeypatch.setattr("newsletter.delivery.desk.TERMINATE_S", 0.1)
+    sink = start_sink(Manners(rules=[Rule("accepted", "hang", ONE)]))
+    run_id = start_run(engine, now, readers=5)
+    stop = threading.Event()
+    threading.Timer(0.6, stop.set).start()
+    result = go(sink.url, run_id, stop=stop)
+    assert result.reason == "terminated"
+    assert result.tally.unknown == 1
+    assert result.tally.sending == 0
+
+
+def test_a_stopped_run_goes_on_where_it_stood(go, engine, now, start_sink):
+    sink = start_sink(Manners(reply_delay_s=0.01))
+    run_id = start_run(engine, now, readers=300)
+
+    def stop_it():
+        with database.write(engine) as connection:
+            ledger.stop_run(connection, run_id, reason="by hand", now=now)
+
+    timer = threading.Timer(0.3, stop_it)
+    timer.start()
+    result = go(sink.url, run_id)
+    timer.join()
+    assert result.reason == "stopped"
+    assert result.tally.unknown == result.tally.sending == 0
+    with database.write(engine) as connection:
+        ledger.go_on(connection, run_id)
+    assert go(sink.url, run_id, connections=4).tally.sent == 300
+    assert len(sink.accepted()) == 300
+
+
+def test_two_dispatchers_on_one_run_send_once(settings, engine, keys, now, start_sink):
+    sink = start_sink(Manners(reply_delay_s=0.002))
+    run_id = start_run(engine, now, readers=120)
+    results = []
+
+    def dispatch():
+        results.append(
+            dispatching.dispatch(
+                with_relay(settings, sink.url, window=4), engine, keys, run_id, clock=lambda: now
+            )
+        )
+
+    threads = [threading.Thread(target=dispatch) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(result.reason for result in results) in (["", "elsewhere"], ["", ""])
+    assert Counter(states_of(engine, run_id).values()) == {"sent": 120}
+    assert max(Counter(a.recipient for a in sink.accepted()).values()) == 1

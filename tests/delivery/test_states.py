@@ -1,0 +1,173 @@
+"""What each reply means, and when to try again: the tables of DESIGN 6 and DELIVERY 10."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from newsletter.delivery import states
+from newsletter.delivery.states import Blame, Breaker, Reply, Stage, Verdict, classify
+from newsletter.model import DeliveryState as State
+
+NOW = datetime(2026, 5, 7, 6, 0, tzinfo=UTC)
+
+TABLE = [
+    # stage, reply, state, reason, blame, suppress
+    (Stage.DOT, Reply(250, "2.0.0", "queued"), State.SENT, "", Blame.NOBODY, False),
+    (Stage.DOT, Reply(250), State.SENT, "", Blame.NOBODY, False),
+    (Stage.RCPT, Reply(550, "5.1.1"), State.REFUSED, "no_such_address", Blame.READER, True),
+    (Stage.RCPT, Reply(550, "5.1.2"), State.REFUSED, "no_such_address", Blame.READER, True),
+    (Stage.RCPT, Reply(553, "5.1.3"), State.REFUSED, "no_such_address", Blame.READER, True),
+    (Stage.RCPT, Reply(551, "5.1.6"), State.REFUSED, "no_such_address", Blame.READER, True),
+    (Stage.DOT, Reply(556, "5.1.10"), State.REFUSED, "no_such_address", Blame.READER, True),
+    (Stage.MAIL, Reply(550, "5.1.1"), State.PENDING, "configuration", Blame.CONFIGURATION, False),
+    (Stage.RCPT, Reply(550), State.REFUSED, "refused", Blame.READER, False),
+    (Stage.RCPT, Reply(551), State.REFUSED, "refused", Blame.READER, False),
+    (Stage.RCPT, Reply(550, "5.1.0"), State.REFUSED, "refused", Blame.READER, False),
+    (Stage.RCPT, Reply(550, "5.2.1"), State.REFUSED, "disabled", Blame.READER, False),
+    (Stage.RCPT, Reply(552, "5.2.2"), State.REFUSED, "mailbox_full", Blame.READER, False),
+    (Stage.DOT, Reply(552, "5.2.2"), State.REFUSED, "mailbox_full", Blame.READER, False),
+    (Stage.RCPT, Reply(552), State.REFUSED, "mailbox_full", Blame.READER, False),
+    (Stage.RCPT, Reply(552, "", "too many recipients"), State.DEFERRED, "throttled",
+     Blame.READER, False),
+    (Stage.MAIL, Reply(550, "5.1.7"), State.PENDING, "configuration", Blame.CONFIGURATION, False),
+    (Stage.RCPT, Reply(550, "5.1.8"), State.PENDING, "configuration", Blame.CONFIGURATION, False),
+    (Stage.RCPT, Reply(553), State.PENDING, "configuration", Blame.CONFIGURATION, False),
+    (Stage.MAIL, Reply(530, "5.7.0"), State.PENDING, "configuration", Blame.CONFIGURATION, False),
+    (Stage.RCPT, Reply(554, "5.7.1", "Relay access denied"), State.PENDING, "configuration",
+     Blame.CONFIGURATION, False),
+    (Stage.RCPT, Reply(550, "", "relaying denied"), State.PENDING, "configuration",
+     Blame.CONFIGURATION, False),
+    (Stage.MAIL, Reply(550, "", "sender rejected"), State.PENDING, "configuration",
+     Blame.CONFIGURATION, False),
+    (Stage.RCPT, Reply(550, "5.7.1", "spam"), State.REFUSED, "policy", Blame.MESSAGE, False),
+    (Stage.DOT, Reply(550, "5.7.515"), State.REFUSED, "policy", Blame.MESSAGE, False),
+    (Stage.DOT, Reply(554), State.REFUSED, "policy", Blame.MESSAGE, False),
+    (Stage.DOT, Reply(550, "5.6.0"), State.REFUSED, "policy", Blame.MESSAGE, False),
+    (Stage.MAIL, Reply(552, "5.3.4"), State.REFUSED, "size", Blame.MESSAGE, False),
+    (Stage.DOT, Reply(552), State.REFUSED, "size", Blame.MESSAGE, False),
+    (Stage.RCPT, Reply(450, "4.2.0"), State.DEFERRED, "temporary", Blame.READER, False),
+    (Stage.RCPT, Reply(450, "4.7.1", "Greylisted"), State.DEFERRED, "greylisted",
+     Blame.READER, False),
+    (Stage.RCPT, Reply(452, "4.2.2"), State.DEFERRED, "mailbox_full", Blame.READER, False),
+    (Stage.DOT, Reply(451, "4.3.0"), State.DEFERRED, "temporary", Blame.READER, False),
+    (Stage.MAIL, Reply(452, "4.3.1"), State.PENDING, "throttled", Blame.CONNECTION, False),
+    (Stage.DOT, Reply(454, "4.7.0", "Throttling failure"), State.PENDING, "throttled",
+     Blame.CONNECTION, False),
+    *[(stage, Reply(421, "4.7.0"), State.PENDING, "busy", Blame.CONNECTION, False)
+      for stage in (Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.DOT)],
+    (Stage.MAIL, Reply(503, "5.5.1"), State.PENDING, "desync", Blame.CONNECTION, False),
+    (Stage.RCPT, Reply(250), State.PENDING, "desync", Blame.CONNECTION, False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("stage", "reply", "state", "reason", "blame", "suppress"), TABLE)
+def test_a_reply_means_what_the_table_says(stage, reply, state, reason, blame, suppress):
+    verdict = classify(stage, reply)
+    assert (verdict.state, verdict.reason) == (state, reason)
+    assert (verdict.blame, verdict.suppress) == (blame, suppress)
+
+
+@given(
+    st.sampled_from([Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.DOT]),
+    st.integers(200, 599),
+    st.sampled_from(["", *(f"{k}.{s}.{d}" for k in (4, 5) for s in range(8) for d in range(12))]),
+    st.text(max_size=30),
+)
+def test_only_five_codes_about_the_reader_ever_suppress(stage, code, enhanced, text):
+    verdict = classify(stage, Reply(code, enhanced, text))
+    if verdict.suppress:
+        assert enhanced in {"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"}
+        assert code >= 500
+        assert verdict.blame is Blame.READER
+    if verdict.state is State.SENT:
+        assert code < 300
+        assert stage is Stage.DOT
+
+
+@pytest.mark.parametrize("stage", list(Stage))
+def test_a_lost_connection_is_unknown_only_once_the_dot_may_have_left(stage):
+    expected = State.UNKNOWN if stage is Stage.DOT else State.PENDING
+    assert states.lost(stage, "drop").state is expected
+
+
+def test_a_deferred_reader_waits_5_15_60_minutes_then_4_hours():
+    waits = [states.retry_at(n, NOW) - NOW for n in (1, 2, 3, 4, 5, 9)]
+    assert waits == [
+        timedelta(minutes=5), timedelta(minutes=15), timedelta(hours=1),
+        timedelta(hours=4), timedelta(hours=4), timedelta(hours=4),
+    ]  # fmt: skip
+
+
+def test_the_connections_fault_is_uncharged_three_times_then_deferred():
+    fault = states.lost(Stage.RCPT, "drop")
+    tries, drops, seen = 0, 0, []
+    for _ in range(3):
+        step = states.step(fault, tries=tries, drops=drops, now=NOW)
+        tries, drops = step.tries, step.drops
+        seen.append(step.state)
+    assert seen == [State.PENDING, State.PENDING, State.DEFERRED]
+    assert tries == 0
+
+
+def test_a_4xx_about_the_reader_is_charged():
+    verdict = classify(Stage.RCPT, Reply(450, "4.2.1"))
+    assert states.step(verdict, tries=1, drops=2, now=NOW) == states.Step(
+        State.DEFERRED, "temporary", 2, 0, NOW + timedelta(minutes=15)
+    )
+
+
+def count(breaker: Breaker, *replies: Reply) -> bool:
+    opened = False
+    for reply in replies:
+        opened = breaker.count(classify(Stage.DOT, reply), reply)
+    return opened
+
+
+def test_the_breaker_opens_on_ten_identical_policy_refusals_above_two_percent():
+    good, bad = Reply(250), Reply(550, "5.7.1")
+    breaker = Breaker()
+    assert not count(breaker, *[good] * 400, *[bad] * 9)
+    assert not count(breaker, *[good] * 400, bad)  # ten of 810: a few strict domains
+    assert count(breaker, *[bad] * 7)
+
+
+def test_the_breaker_opens_when_the_first_five_answers_are_the_same_refusal():
+    assert not count(Breaker(), *[Reply(550, "5.7.26")] * 4)
+    assert count(Breaker(), *[Reply(550, "5.7.26")] * 5)
+    assert not count(Breaker(), *[Reply(550, "5.1.1")] * 50)
+
+
+@pytest.mark.parametrize(
+    ("missing", "readers", "doubted"), [(20, 20, False), (21, 21, True), (21, 1000, False)]
+)
+def test_a_domain_that_loses_too_many_at_once_is_doubted(missing, readers, doubted):
+    assert states.doubts_domain(missing, readers) is doubted
+
+
+def test_the_canary_is_one_percent_of_a_large_audience_and_dies_above_two_percent():
+    assert states.canary_size(4_999) == 0
+    assert states.canary_size(20_000) == 200
+    assert states.canary_sings(4, 200)
+    assert not states.canary_sings(5, 200)
+
+
+def test_every_verdict_is_a_transition_of_the_table():
+    for stage, reply, *_ in TABLE:
+        step = states.step(classify(stage, reply), tries=0, drops=2, now=NOW)
+        assert (State.SENDING, step.state) in states.TRANSITIONS
+    assert (State.SENDING, states.lost(Stage.DOT, "drop").state) in states.TRANSITIONS
+
+
+def test_the_picture_shows_every_transition():
+    picture = states.draw()
+    assert picture.startswith("stateDiagram-v2\n")
+    for (start, end), on in states.TRANSITIONS.items():
+        assert f"    {start} --> {end}: {on}\n" in picture
+
+
+def test_a_verdict_says_by_itself_that_nobody_is_to_blame():
+    assert Verdict(State.SENT).blame is Blame.NOBODY

@@ -1,0 +1,95 @@
+"""Dispatches runs in processes that are meant to be killed.
+
+One warm process imports everything once, then forks a child for each order it reads on stdin
+(JSON: root, database, relay, run, window, connections, crash, now) and answers with the child's pid
+and later its exit code: 0 finished, 4 something left, 9 crashed on order, 1 anything else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from datetime import datetime
+from pathlib import Path
+
+
+class Victims:
+    """The warm process, seen from the tests."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.delivery.victim"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            cwd=Path(__file__).parents[2],
+        )  # fmt: skip
+
+    def start(self, **order) -> int:
+        """Begin a dispatch in a child; return its pid."""
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def wait(self) -> int:
+        """Return the exit code of the child that was started last."""
+        return int(self._process.stdout.readline())
+
+    def run(self, **order) -> int:
+        self.start(**order)
+        return self.wait()
+
+    def close(self) -> None:
+        self._process.stdin.close()
+        self._process.wait(10)
+        self._process.stdout.close()
+
+
+def main() -> None:
+    import newsletter.delivery.embedded  # noqa: F401 - warm
+    from newsletter.delivery import dispatch  # noqa: F401 - warm
+
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            os._exit(_dispatch(json.loads(line)))
+        print(pid, flush=True)
+        _, status = os.waitpid(pid, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+def _dispatch(order: dict) -> int:
+    from newsletter import config
+    from newsletter.delivery import crash_points, dispatch
+    from newsletter.delivery.smtp import Deadlines
+    from newsletter.store import database
+    from tests.delivery.scenery import with_relay
+
+    root = Path(order["root"])
+    settings = config.load_settings(root / "newsletter.toml", environ={})
+    settings = with_relay(
+        settings, order["relay"], window=order["window"], connections=order["connections"],
+        max_messages_per_connection=order.get("max_messages", 100),
+    )  # fmt: skip
+    keys = config.Keys(versions={1: b"\x01" * 32}, pepper=b"\x02" * 32)
+    now = datetime.fromisoformat(order["now"])
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    crash_points.arm(order.get("crash", ""))
+    try:
+        result = dispatch.dispatch(
+            settings, database.open_engine(order["database"]), keys, order["run"],
+            clock=lambda: now, stop=stop, deadlines=Deadlines(backoff=0.01),
+        )  # fmt: skip
+    except Exception:
+        import traceback
+
+        traceback.print_exc()
+        return 1
+    return 0 if result.finished else 4
+
+
+if __name__ == "__main__":
+    main()
