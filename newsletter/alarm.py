@@ -10,6 +10,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from apscheduler.schedulers.blocking import BlockingScheduler
 
 from newsletter.config import Settings, load_keys
 from newsletter.delivery.dispatch import dispatch
+from newsletter.metrics import serve_figures
 from newsletter.model import RunId
 from newsletter.schedule import tick
 from newsletter.store.opening import open_store
@@ -63,7 +65,10 @@ def run_scheduler(settings: Settings) -> None:
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: _end(scheduler, stop))
     log.info("scheduler every=%ds", TICK_EVERY_S)
-    scheduler.start()
+    with ExitStack() as watched:
+        if settings.watch.port:
+            watched.enter_context(serve_figures(settings, engine, settings.watch.port, now))
+        scheduler.start()
     engine.dispose()
 
 

@@ -16,7 +16,15 @@ from newsletter.errors import ConfigError, NewsletterError
 ClickException = typer.BadParameter.__mro__[2]
 
 # The modules that hold the commands, in the order of the help.
-COMMANDS = ("setup", "issues", "watching", "subscribers", "sending")
+COMMANDS = (
+    "setup",
+    "issues",
+    "previewing",
+    "watching",
+    "subscribers",
+    "sending",
+    "monitoring",
+)
 INTERRUPTED = 130  # what shells give for Ctrl-C
 
 app = typer.Typer(

@@ -34,7 +34,7 @@ def new(
     as_json: AsJson = False,
     config: ConfigPath = None,
 ) -> int:
-    """Begin an issue: a folder with a header, an editorial and a first story."""
+    """Begin an issue, for the next free slot or a day."""
     from newsletter.publishing import new_issue
 
     begun = new_issue(Publication(config).settings, now(), issue_id)
@@ -64,7 +64,10 @@ def check(
     as_json: AsJson = False,
     config: ConfigPath = None,
 ) -> int:
-    """Say everything wrong or doubtful, with file, line and remedy; exit 1 on an error."""
+    """Say everything wrong or doubtful in an issue.
+
+    Each finding has its file, its line and a remedy; the exit code is 1 when one is an error.
+    """
     from newsletter.publishing import check as check_issue
 
     publication = Publication(config)
@@ -140,7 +143,10 @@ def render(
     as_json: AsJson = False,
     config: ConfigPath = None,
 ) -> int:
-    """Write the issue as it will be: index.html, web.html, issue.txt, issue.eml, edition.json."""
+    """Write the issue as files that open by a click.
+
+    index.html, web.html, issue.txt, issue.eml, social.txt, edition.json and the pictures.
+    """
     from newsletter.publishing import check as check_issue
     from newsletter.rendering import write_rendering
 
@@ -186,7 +192,10 @@ def approve(
     as_json: AsJson = False,
     config: ConfigPath = None,
 ) -> int:
-    """Sign the issue as it stands now: these very bytes leave; a later change voids it."""
+    """Sign the issue as it stands now.
+
+    These very bytes leave; one comma changed afterwards voids the signature.
+    """
     from newsletter import publishing
 
     publication = Publication(config)
@@ -238,7 +247,7 @@ def correct(
     as_json: AsJson = False,
     config: ConfigPath = None,
 ) -> int:
-    """Render the web copy again with a dated note; what was sent is kept."""
+    """Correct the web copy, with a dated note."""
     from newsletter import publishing
 
     publication = Publication(config)

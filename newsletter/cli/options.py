@@ -26,6 +26,10 @@ ConfigPath = Annotated[
         help="The publication's newsletter.toml (default: in this folder or above).",
     ),
 ]
+NoConfig = Annotated[
+    Path | None,
+    typer.Option("--config", hidden=True, help="Not used: a new publication has its own."),
+]
 IssueArgument = Annotated[
     str, typer.Argument(metavar="ID", help="The issue's folder name, such as 2026-11-26.")
 ]

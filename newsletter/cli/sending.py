@@ -47,7 +47,7 @@ def send(
     as_json: AsJson = False,
     config: ConfigPath = None,
 ) -> int:
-    """Send the issue at its time, go on where it stood, or say when it leaves."""
+    """Send at its time, go on, or say when it leaves."""
     publication = Publication(config)
     name = IssueId(issue_id)
     if to:
@@ -190,7 +190,7 @@ def _send_proof(publication: Publication, name: IssueId, to: list[str], *, as_js
 def stop(
     issue_id: IssueArgument, *, by: By = "", as_json: AsJson = False, config: ConfigPath = None
 ) -> int:
-    """Pause a run; ``newsletter send`` goes on."""
+    """Pause a run; send goes on."""
     from newsletter import running
 
     who = by or getpass.getuser()
@@ -207,7 +207,7 @@ def skip(
     as_json: AsJson = False,
     config: ConfigPath = None,
 ) -> int:
-    """Plan no issue for a slot: no alarm on that day."""
+    """Plan no issue for a slot."""
     from newsletter import running
 
     publication = Publication(config)
@@ -232,7 +232,7 @@ def _tell_run(issue: str, slot: datetime, state: str, reason: str, *, as_json: b
 
 @app.command(rich_help_panel="Run")
 def adopt(*, as_json: AsJson = False, config: ConfigPath = None) -> int:
-    """Accept a restored or copied database as the one that sends."""
+    """Accept a restored or copied database."""
     from newsletter import running
 
     publication = Publication(config)
@@ -260,7 +260,7 @@ def run(
     as_json: AsJson = False,
     config: ConfigPath = None,
 ) -> int:
-    """Do one tick of the schedule now, or say what one would decide at an instant."""
+    """Do one tick of the schedule, or foresee one."""
     from newsletter import schedule
 
     publication = Publication(config)
@@ -327,7 +327,7 @@ def report(
     as_json: AsJson = False,
     config: ConfigPath = None,
 ) -> int:
-    """Say who received the issue, who did not, and why."""
+    """Say who received it, who did not, and why."""
     from newsletter import running
 
     document = running.report(Publication(config).engine, IssueId(issue_id), state=state)
@@ -376,7 +376,7 @@ def resolve(
     as_json: AsJson = False,
     config: ConfigPath = None,
 ) -> int:
-    """Settle the readers whose message may or may not have left."""
+    """Settle those who may or may not have received it."""
     chosen = (relay_log is not None, resend, leave, bool(retry))
     if sum(chosen) != 1:
         raise ConfigError(

@@ -10,7 +10,7 @@ import typer
 
 from newsletter.cli import output
 from newsletter.cli.app import app
-from newsletter.cli.options import AsJson, ConfigPath, Publication, now
+from newsletter.cli.options import AsJson, ConfigPath, NoConfig, Publication, now
 from newsletter.cli.output import Exit
 
 
@@ -19,8 +19,9 @@ def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder.")],
     *,
     as_json: AsJson = False,
+    config: NoConfig = None,  # noqa: ARG001 - every command takes it
 ) -> int:
-    """Make a new publication folder that works unedited on this machine."""
+    """Make a publication folder; it works unedited."""
     from newsletter.starting import init_publication
 
     written = init_publication(folder)
@@ -38,7 +39,11 @@ def init(
 
 @app.command(rich_help_panel="Start")
 def doctor(*, as_json: AsJson = False, config: ConfigPath = None) -> int:
-    """Check configuration, keys, database, clock, relay and DNS before it matters."""
+    """Look for what would keep an issue from leaving.
+
+    Configuration, keys, database, clock, time zones, legal notice, relay, and the DNS records of
+    the sender's domain.
+    """
     from newsletter.delivery.smtp import probe_relay
     from newsletter.doctor import Health, diagnose, look_up_text
 
@@ -65,8 +70,9 @@ def demo(
         Path | None, typer.Option("--dir", help="Where to work (default: a scratch folder).")
     ] = None,
     as_json: AsJson = False,
+    config: NoConfig = None,  # noqa: ARG001 - every command takes it
 ) -> int:
-    """Send the sample publication, whole, to a mailbox on this machine."""
+    """Play a week of the sample publication here."""
     from newsletter.demo import run_demo
 
     with output.progress_bar("") as progress:
@@ -78,7 +84,7 @@ def demo(
 
 @app.command(rich_help_panel="Write")
 def blocks(*, as_json: AsJson = False, config: ConfigPath = None) -> int:
-    """List the blocks an editor can write, each with its fields and an example."""
+    """List the blocks an editor can write, with examples."""
     from newsletter.templating import open_templates
 
     declared = open_templates(Publication(config).settings).blocks
@@ -101,15 +107,23 @@ def blocks(*, as_json: AsJson = False, config: ConfigPath = None) -> int:
 def serve(
     *,
     port: Annotated[int, typer.Option(help="The port, on loopback; put a proxy before it.")] = 8017,
+    as_json: AsJson = False,
     config: ConfigPath = None,
 ) -> int:
-    """Serve the readers' pages: subscribe, confirm, preferences, leave, web copies."""
+    """Serve the readers' pages.
+
+    Subscribe, confirm, preferences, leave in one click, web copies, pictures. On loopback: put a
+    web server with a certificate before it.
+    """
     import uvicorn
 
     from newsletter.web.app import create_app
 
     publication = Publication(config)
     application = create_app(publication.settings, publication.engine, publication.keys, now)
-    output.whisper(f"http://127.0.0.1:{port}/ (Ctrl-C ends it)")
+    address = f"http://127.0.0.1:{port}/"
+    if as_json:
+        output.show_json({"url": address})
+    output.whisper(f"{address} (Ctrl-C ends it)")
     uvicorn.run(application, host="127.0.0.1", port=port, log_level="warning", server_header=False)
     return Exit.DONE

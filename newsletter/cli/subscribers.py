@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 subscribers = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="The people who receive: import, export, add, show, pause, unsubscribe, erase.",
+    help="The people who receive, and their rights.",
 )
 app.add_typer(subscribers, name="subscribers", rich_help_panel="People")
 
@@ -53,7 +53,7 @@ def import_(
     as_json: AsJson = False,
     config: ConfigPath = None,
 ) -> int:
-    """Say what importing a list would do; with --apply, do exactly that.
+    """Plan an import; with --apply, do it.
 
     Nobody who left, was suppressed or erased comes back by an import.
     """
@@ -116,7 +116,7 @@ def export(
     as_json: AsJson = False,
     config: ConfigPath = None,
 ) -> int:
-    """Write the list as CSV, readable by Excel and by our own import."""
+    """Write the list as CSV."""
     from newsletter.membership import export_subscribers
 
     lines = export_subscribers(Publication(config).engine)
@@ -149,7 +149,7 @@ def add(
     as_json: AsJson = False,
     config: ConfigPath = None,
 ) -> int:
-    """Put one person on the list, with the legal basis that allows it."""
+    """Put one person on the list."""
     from newsletter.membership import add_subscriber
 
     publication = Publication(config)
@@ -170,7 +170,7 @@ def add(
 
 @subscribers.command()
 def show(address: Address, *, as_json: AsJson = False, config: ConfigPath = None) -> int:
-    """Show everything we hold on a person, as they may ask for it."""
+    """Show everything we hold on a person."""
     from newsletter.membership import show_subscriber
 
     publication = Publication(config)
@@ -229,7 +229,7 @@ def pause(
 def unsubscribe(
     address: Address, *, by: By = "", as_json: AsJson = False, config: ConfigPath = None
 ) -> int:
-    """Let a person go at once, even in the middle of a run."""
+    """Let a person go, at once."""
     from newsletter.membership import unsubscribe_address
 
     publication = Publication(config)
@@ -242,7 +242,10 @@ def unsubscribe(
 
 @subscribers.command()
 def erase(address: Address, *, as_json: AsJson = False, config: ConfigPath = None) -> int:
-    """Forget a person: only a keyed fingerprint stays, so that no import brings them back."""
+    """Forget a person.
+
+    Only a keyed fingerprint stays, so that no import brings them back.
+    """
     from newsletter.membership import erase_address
 
     publication = Publication(config)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @app.command(rich_help_panel="Write")
 def collect(*, as_json: AsJson = False, config: ConfigPath = None) -> int:
-    """Poll the feeds of issues/feeds.opml and keep the examples they show."""
+    """Poll the feeds and keep the examples they show."""
     from newsletter.examples import fetch
 
     publication = Publication(config)

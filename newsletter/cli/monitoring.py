@@ -1,0 +1,69 @@
+"""feedback, metrics: what comes back, and the figures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated
+
+import typer
+
+from newsletter.cli import output
+from newsletter.cli.app import app
+from newsletter.cli.options import AsJson, ConfigPath, Publication, now
+from newsletter.cli.output import Exit
+from newsletter.errors import ConfigError
+
+
+@app.command(rich_help_panel="After")
+def feedback(
+    file: Annotated[
+        str, typer.Argument(metavar="[FILE|-]", help="A message or an mbox; - reads stdin.")
+    ] = "",
+    *,
+    mailbox: Annotated[
+        str, typer.Option(metavar="DIR", help="A Maildir: its new messages are read once.")
+    ] = "",
+    as_json: AsJson = False,
+    config: ConfigPath = None,
+) -> int:
+    """Read returned mail: bounces and complaints."""
+    from newsletter.feedback.mailbox import read_messages
+    from newsletter.feedback.reading import read_feedback
+    from newsletter.store import database
+    from newsletter.store.feedback import apply_feedback
+
+    if bool(file) == bool(mailbox):
+        raise ConfigError("say what to read: FILE, - or --mailbox DIR", key="feedback")
+    publication = Publication(config)
+    kinds: Counter[str] = Counter()
+    effects: Counter[str] = Counter()
+    for raw in read_messages(file or mailbox):
+        read = read_feedback(raw, settings=publication.settings, keys=publication.keys)
+        with database.write(publication.engine) as connection:
+            effect = apply_feedback(connection, publication.keys, read, raw=raw, now=now())
+        kinds[read.kind.value] += 1
+        effects[effect.value] += 1
+    if as_json:
+        output.show_json({"messages": kinds.total(), "kinds": kinds, "effects": effects})
+        return Exit.DONE
+    output.say(f"{kinds.total()} messages: " + _say(kinds))
+    output.say("    " + _say(effects))
+    return Exit.DONE
+
+
+def _say(counted: Counter[str]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(counted.items())) or "nothing"
+
+
+@app.command(rich_help_panel="Run")
+def metrics(*, as_json: AsJson = False, config: ConfigPath = None) -> int:
+    """Print figures as Prometheus text."""
+    from newsletter.metrics import collect_metrics
+
+    text = collect_metrics(Publication(config).engine, now())
+    if as_json:
+        samples = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
+        output.show_json({name: float(value) for name, value in samples})
+    else:
+        output.say(text.rstrip())
+    return Exit.DONE

@@ -1,0 +1,43 @@
+"""preview, archive: an issue as its readers will see it, and those that left as plain files."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from newsletter.cli import output
+from newsletter.cli.app import app
+from newsletter.cli.options import AsJson, ConfigPath, IssueArgument, Publication, now
+from newsletter.cli.output import Exit
+from newsletter.model import IssueId
+
+
+@app.command(rich_help_panel="Write")
+def preview(
+    issue_id: IssueArgument,
+    *,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", min=0, max=65535, metavar="N", help="Default: 8018, or a free one."),
+    ] = None,
+    as_json: AsJson = False,
+    config: ConfigPath = None,
+) -> int:
+    """Show the issue on a page of this machine that follows every save; Ctrl-C ends it."""
+    from newsletter.config import load_settings
+    from newsletter.preview import open_port, serve
+    from newsletter.previewing.desk import Desk
+
+    publication = Publication(config)
+    desk = Desk(lambda: load_settings(config), publication.engine, IssueId(issue_id), now)
+    listener = open_port(port)
+    host, chosen = listener.getsockname()
+    url = f"http://{host}:{chosen}/"
+    if as_json:
+        output.show_json({"issue": issue_id, "url": url})
+    else:
+        output.say(f"{issue_id}: {url}")
+        output.whisper("It follows your saves; Ctrl-C ends it.")
+    serve(desk, listener)
+    return Exit.DONE

@@ -1,0 +1,182 @@
+"""Figures of this publication as Prometheus text, and its health, served on loopback.
+
+In: an engine, an instant. Out: text exposition format 0.0.4; ``/metrics`` and ``/healthz`` when
+``[watch] port`` is set. Never: an address, a name, or anything of one reader.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from sqlalchemy import ColumnElement, Connection, Engine, func, select
+
+from newsletter.config import Settings
+from newsletter.content.calendar import slots_between
+from newsletter.errors import NewsletterError
+from newsletter.model import DeliveryState, RunState, SubscriberState
+from newsletter.store import database, runs, schema
+
+# DESIGN 5.10: a heartbeat older than this, or a due slot unclaimed for so long, is a failure.
+HEARTBEAT_LIMIT = timedelta(seconds=120)
+UNCLAIMED_LIMIT = timedelta(minutes=15)
+RUNS_SHOWN = 8
+
+Labels = Mapping[str, str]
+
+
+def collect_metrics(engine: Engine, now: datetime) -> str:
+    """Return every figure; the last runs carry their issue as a label."""
+    with database.read(engine) as connection:
+        return "".join(_expose(connection, now))
+
+
+def _expose(connection: Connection, now: datetime) -> Iterator[str]:
+    yield from _family(
+        "newsletter_heartbeat_age_seconds",
+        "Seconds since the schedule last ticked; -1 when it never did.",
+        [({}, _heartbeat_age_s(connection, now))],
+    )
+    yield from _family(
+        "newsletter_subscribers", "People on the list, by state.", _count_people(connection)
+    )
+    yield from _family(
+        "newsletter_letters", "Letters to one person, by state.", _count_letters(connection)
+    )
+    yield from _family(
+        "newsletter_feeds_failing", "Feeds whose last poll failed.", [({}, _failing(connection))]
+    )
+    recent = connection.execute(
+        select(schema.run).order_by(schema.run.c.slot_at.desc()).limit(RUNS_SHOWN)
+    ).all()
+    yield from _family(
+        "newsletter_run_state",
+        "1 for the state in which a run is.",
+        [
+            ({"issue": run.issue_id, "kind": run.kind, "state": state.value}, run.state == state)
+            for run in recent
+            for state in RunState
+        ],
+    )
+    yield from _family(
+        "newsletter_deliveries",
+        "Readers of a run, by state.",
+        [
+            ({"issue": run.issue_id, "kind": run.kind, "state": state}, count)
+            for run in recent
+            for state, count in _count_deliveries(connection, run.id).items()
+        ],
+    )
+
+
+def _family(name: str, meaning: str, samples: Iterable[tuple[Labels, float]]) -> Iterator[str]:
+    yield f"# HELP {name} {meaning}\n# TYPE {name} gauge\n"
+    for labels, value in samples:
+        shown = ",".join(f'{label}="{_escape(text)}"' for label, text in labels.items())
+        yield f"{name}{{{shown}}} {float(value):g}\n" if shown else f"{name} {float(value):g}\n"
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _heartbeat_age_s(connection: Connection, now: datetime) -> float:
+    beat_at: datetime | None = connection.scalar(select(schema.instance.c.heartbeat_at))
+    return (now - beat_at).total_seconds() if beat_at else -1.0
+
+
+def _count_people(connection: Connection) -> list[tuple[Labels, float]]:
+    column = schema.subscriber.c.state
+    counted = _count_by(connection, column)
+    return [({"state": state.value}, counted.get(state, 0)) for state in SubscriberState]
+
+
+def _count_letters(connection: Connection) -> list[tuple[Labels, float]]:
+    column = schema.letter.c.state
+    return [({"state": state}, count) for state, count in _count_by(connection, column).items()]
+
+
+def _failing(connection: Connection) -> float:
+    failing = select(func.count()).where(schema.feed.c.failures > 0)
+    return connection.scalar(failing) or 0
+
+
+def _count_deliveries(connection: Connection, run_id: int) -> dict[str, int]:
+    column = schema.delivery.c.state
+    counted = _count_by(connection, column, schema.delivery.c.run_id == run_id)
+    return {state.value: counted.get(state, 0) for state in DeliveryState}
+
+
+def _count_by(
+    connection: Connection, column: ColumnElement[str], *where: ColumnElement[bool]
+) -> dict[str, int]:
+    rows = connection.execute(
+        select(column, func.count()).where(*where).group_by(column).order_by(column)
+    )
+    return {str(value): int(count) for value, count in rows}
+
+
+def find_faults(settings: Settings, engine: Engine, now: datetime) -> tuple[str, ...]:
+    """Return what makes this installation unhealthy, a sentence each; () when it is well."""
+    try:
+        with database.read(engine) as connection:
+            age_s = _heartbeat_age_s(connection, now)
+            unclaimed = tuple(_find_unclaimed(settings, connection, now))
+    except NewsletterError as error:
+        return (str(error),)
+    if age_s < 0:
+        return ("the schedule has never ticked",)
+    if age_s > HEARTBEAT_LIMIT.total_seconds():
+        return (f"the schedule last ticked {age_s:.0f} s ago", *unclaimed)
+    return unclaimed
+
+
+def _find_unclaimed(settings: Settings, connection: Connection, now: datetime) -> Iterator[str]:
+    """A slot that was due and has no run is one that no tick has looked at."""
+    born_at = runs.born_at(connection)
+    lateness = timedelta(hours=settings.schedule.max_lateness_h)
+    for slot in slots_between(settings, now - lateness, now - UNCLAIMED_LIMIT):
+        known = runs.read_run(connection, slot.issue_id)
+        if known is None and not slot.skipped and born_at is not None and born_at < slot.at:
+            yield f"nothing has looked at the issue of {slot.issue_id}"
+
+
+@contextmanager
+def serve_figures(
+    settings: Settings, engine: Engine, port: int, clock: Callable[[], datetime]
+) -> Iterator[int]:
+    """Serve ``/metrics`` and ``/healthz`` on loopback while the block lasts; yield the port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, text = _answer(self.path, settings, engine, clock())
+            self.send_response(status)
+            self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing: a scraper asks every few seconds."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, name="figures", daemon=True)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _answer(path: str, settings: Settings, engine: Engine, now: datetime) -> tuple[int, str]:
+    if path == "/metrics":
+        return 200, collect_metrics(engine, now)
+    if path == "/healthz":
+        faults = find_faults(settings, engine, now)
+        return (503, "\n".join(faults) + "\n") if faults else (200, "well\n")
+    return 404, "try /metrics or /healthz\n"

@@ -1,0 +1,79 @@
+from datetime import timedelta
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+from sqlalchemy import insert
+
+from newsletter.metrics import collect_metrics, find_faults, serve_figures
+from newsletter.store import database, schema
+
+
+@pytest.fixture
+def beating(sqlite_engine, now):
+    with database.write(sqlite_engine) as connection:
+        connection.execute(insert(schema.instance).values(id="a", created_at=now, heartbeat_at=now))
+        connection.execute(
+            insert(schema.run).values(
+                id=1, issue_id="2026-05-07", slot_at=now, state="dispatching", created_at=now
+            )
+        )
+        connection.execute(
+            insert(schema.delivery),
+            [{"subscriber_id": n, "run_id": 1, "state": "sent"} for n in range(3)],
+        )
+    return sqlite_engine
+
+
+def test_every_state_of_a_run_is_counted(beating, now):
+    text = collect_metrics(beating, now)
+    assert 'newsletter_deliveries{issue="2026-05-07",kind="issue",state="sent"} 3\n' in text
+    assert 'newsletter_deliveries{issue="2026-05-07",kind="issue",state="unknown"} 0\n' in text
+    assert 'newsletter_run_state{issue="2026-05-07",kind="issue",state="dispatching"} 1\n' in text
+
+
+def test_each_family_is_explained_once(beating, now):
+    lines = collect_metrics(beating, now).splitlines()
+    explained = [line.split()[2] for line in lines if line.startswith("# HELP")]
+    assert len(explained) == len(set(explained)) > 4
+
+
+def test_an_empty_database_has_figures_too(sqlite_engine, now):
+    assert "newsletter_heartbeat_age_seconds -1\n" in collect_metrics(sqlite_engine, now)
+
+
+def test_an_old_heartbeat_is_a_fault(settings, beating, now):
+    assert find_faults(settings, beating, now) == ()
+    assert "121 s ago" in find_faults(settings, beating, now + timedelta(seconds=121))[0]
+
+
+def test_health_and_figures_are_served_on_loopback(settings, beating, now):
+    with serve_figures(settings, beating, 0, lambda: now) as port:
+        base = f"http://127.0.0.1:{port}"
+        with urlopen(f"{base}/healthz") as answer:
+            assert answer.read() == b"well\n"
+        with urlopen(f"{base}/metrics") as answer:
+            assert b"newsletter_subscribers" in answer.read()
+        with pytest.raises(HTTPError) as refused:
+            urlopen(f"{base}/other")
+        refused.value.close()
+        assert refused.value.code == 404
+
+
+def test_a_dead_schedule_is_unhealthy(settings, beating, now):
+    with serve_figures(settings, beating, 0, lambda: now + timedelta(hours=1)) as port:
+        with pytest.raises(HTTPError) as refused:
+            urlopen(f"http://127.0.0.1:{port}/healthz")
+        with refused.value as answer:
+            assert (answer.code, b"ticked" in answer.read()) == (503, True)
+
+
+def test_a_slot_that_no_tick_looked_at_is_a_fault(settings, sqlite_engine, now):
+    with database.write(sqlite_engine) as connection:
+        later = now + timedelta(minutes=16)
+        connection.execute(
+            insert(schema.instance).values(
+                id="a", created_at=now - timedelta(days=9), heartbeat_at=later
+            )
+        )
+    assert "2026-05-07" in find_faults(settings, sqlite_engine, later)[0]
