@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from newsletter.content.blocks import Role
 from newsletter.content.markdown import render_mail, render_text, render_web
-from newsletter.mail.lint import lint_html, lint_mjml
+from newsletter.mail.lint import Origin, lint_html, lint_mjml
 from newsletter.mail.nodes import (
     Spot,
     anchor_blocks,
@@ -29,7 +29,17 @@ from newsletter.mail.nodes import (
     walk_blocks,
 )
 from newsletter.mail.preheader import padding
-from newsletter.mail.press import Press, call, convert, fill, finish, markup, origin_of, raise_first
+from newsletter.mail.press import (
+    Press,
+    call,
+    convert,
+    fill,
+    finish,
+    markup,
+    origin_of,
+    raise_first,
+    refuse,
+)
 from newsletter.mail.text import fold
 from newsletter.mail.theme import prose_styles
 from newsletter.mail.view import WORDS_A_MINUTE, Album, Medium, view_issue, view_story
@@ -149,7 +159,13 @@ def list_parts(bench: Bench) -> list[Part]:
     parts += [Part(nodes=story.nodes, story=story) for story in issue.stories]
     name = next((name for name, known in blocks.items() if known.role is Role.EXAMPLES), None)
     placed = any(block.name == name for part in parts for block in walk_blocks(part.nodes))
-    if issue.examples and name is not None and not placed:
+    if issue.examples and not placed:
+        if name is None:
+            refuse(
+                "no block has the role “examples”: the picked examples would be lost",
+                Origin(template="templates/blocks", place=issue.place),
+                'give one of templates/blocks the role "examples"',
+            )
         parts.append(Part(nodes=(Block(name=name, place=issue.place),)))
     return [part for part in parts if part.nodes or part.story]
 

@@ -488,6 +488,13 @@ def test_a_damaged_picture_names_the_file_that_shows_it(publication):
     assert caught.value.line == 4
 
 
+def test_picked_examples_are_never_lost_for_want_of_a_block(publication):
+    (publication.folder / "templates" / "blocks" / "exemples.j2").unlink()
+    publication.write("Un récit.")
+    with pytest.raises(RenderingError, match="examples"):
+        publication.render(examples=[EXAMPLE])
+
+
 def test_a_message_without_a_way_out_is_refused(publication):
     for name in ("issue.mjml.j2", "structure.j2"):
         path = publication.folder / "templates" / "mail" / name
