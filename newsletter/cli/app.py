@@ -42,10 +42,10 @@ app = typer.Typer(
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; no traceback reaches a user (70: a bug)."""
-    _register()
+    register()
     as_json = "--json" in arguments
     try:
-        result = app(args=list(arguments), standalone_mode=False)
+        result = app(args=list(arguments), prog_name="newsletter", standalone_mode=False)
     except typer.Exit as stop:
         return stop.exit_code
     except (typer.Abort, KeyboardInterrupt):
@@ -59,7 +59,7 @@ def run(arguments: Sequence[str]) -> int:
     return result if isinstance(result, int) else Exit.DONE
 
 
-def _register() -> None:
+def register() -> None:
     """Import the modules that hold the commands: they add themselves to the application."""
     for name in COMMANDS:
         import_module(f"newsletter.cli.{name}")

@@ -24,7 +24,7 @@ def preview(
     as_json: AsJson = False,
     config: ConfigPath = None,
 ) -> int:
-    """Show the issue on a page of this machine that follows every save; Ctrl-C ends it."""
+    """Show the issue on a page that follows every save."""
     from newsletter.config import load_settings
     from newsletter.preview import open_port, serve
     from newsletter.previewing.desk import Desk

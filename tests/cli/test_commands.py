@@ -1,0 +1,259 @@
+"""Every command as a person types it, in a publication made by `init`."""
+
+import json
+
+import pytest
+import typer
+
+from newsletter.cli.app import app, register, run
+from newsletter.cli.output import Exit
+from newsletter.starting import init_publication
+
+register()
+
+
+def walk(group, path=()):
+    for command in group.registered_commands:
+        name = command.name or command.callback.__name__.rstrip("_")
+        yield (*path, name), command.callback
+    for sub in group.registered_groups:
+        yield from walk(sub.typer_instance, (*path, sub.name))
+
+
+COMMANDS = dict(walk(app))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    init_publication(tmp_path / "lettre")
+    return tmp_path / "lettre"
+
+
+@pytest.fixture
+def say(folder, capsys):
+    """Run a command there; return its exit code, stdout and stderr."""
+
+    def command(*arguments):
+        code = run([*arguments, "--config", str(folder)])
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return command
+
+
+@pytest.fixture
+def issue(say, folder):
+    """An issue that nothing is wrong with, and two people to receive it."""
+    say("subscribers", "import", str(folder / "subscribers" / "people.csv"), "--apply")
+    return json.loads(say("new", "--json")[1])["issue"]
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_command_takes_json_and_config(path):
+    options = {
+        option
+        for parameter in typer.main.get_params_from_function(COMMANDS[path]).values()
+        for option in getattr(parameter.default, "param_decls", None) or ()
+    }
+    assert {"--json", "--config"} <= options
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself(path, capsys):
+    assert run([*path, "--help"]) == Exit.DONE
+    assert "Usage: newsletter" in capsys.readouterr().out
+
+
+def test_the_short_help_of_every_command_fits_its_line(capsys):
+    run(["--help"])
+    assert "..." not in capsys.readouterr().out.partition("Commands:")[2]
+
+
+def test_an_unknown_command_is_a_usage_error(capsys):
+    assert run(["sned"]) == Exit.USAGE
+    assert "newsletter --help" in capsys.readouterr().err
+
+
+def test_a_usage_error_is_json_too(capsys):
+    assert run(["check", "--json"]) == Exit.USAGE
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert set(error) == {"code", "message", "path", "line", "remedy"}
+
+
+def test_a_folder_without_publication_says_what_to_do(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(["doctor"]) == Exit.USAGE
+    assert "newsletter init DIR" in capsys.readouterr().err
+
+
+def test_a_bug_is_one_line_and_70(monkeypatch, capsys, folder):
+    def broken(*_, **__):
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr("newsletter.doctor.diagnose", broken)
+    assert run(["doctor", "--config", str(folder)]) == Exit.BUG
+    said = capsys.readouterr().err
+    assert "ZeroDivisionError" in said
+    assert "Traceback" not in said
+
+
+def test_a_new_publication_sends_unedited(say, issue):
+    assert say("check", issue)[0] == Exit.DONE
+    assert say("approve", issue, "--by", "Camille")[0] == Exit.DONE
+    code, out, _ = say("send", issue, "--now", "--json")
+    assert (code, json.loads(out)["state"]) == (Exit.DONE, "done")
+    report = json.loads(say("report", issue, "--json")[1])
+    assert (report["audience"], report["sent"]) == (2, 2)
+
+
+def test_before_the_slot_send_says_when_it_leaves(say, issue):
+    say("approve", issue, "--by", "Camille")
+    code, _, err = say("send", issue)
+    assert code == Exit.DECIDE
+    assert "leaves on" in err
+
+
+def test_now_never_sets_approval_aside(say, issue):
+    code, out, _ = say("send", issue, "--now", "--json")
+    assert (code, json.loads(out)["error"]["code"]) == (Exit.DECIDE, "held")
+
+
+def test_sending_again_says_already_sent(say, issue):
+    say("approve", issue, "--by", "Camille")
+    say("send", issue, "--now")
+    code, out, _ = say("send", issue, "--now")
+    assert (code, "already sent" in out) == (Exit.DONE, True)
+
+
+def test_a_rehearsal_composes_everybody_and_sends_nobody(say, issue, folder):
+    code, out, _ = say("send", issue, "--dry-run", "--json")
+    assert code == Exit.DONE
+    assert json.loads(out) | {"message_bytes": 0} == {
+        "issue": issue, "readers": 2, "message_bytes": 0, "sent": 0,
+    }  # fmt: skip
+    assert not (folder / "var" / "mailbox").exists()
+
+
+def test_a_proof_is_numbered_and_leaves_no_run(say, issue, folder):
+    code, out, _ = say("send", issue, "--to", "camille@example.org", "--json")
+    assert (code, json.loads(out)["proof"]) == (Exit.DONE, 1)
+    assert len(list((folder / "var" / "mailbox" / ".Letters" / "new").iterdir())) == 1
+    assert say("report", issue)[0] == Exit.USAGE
+
+
+def test_one_changed_comma_voids_the_approval(say, issue, folder):
+    say("approve", issue, "--by", "Camille")
+    story = folder / "issues" / issue / "issue.md"
+    story.write_text(story.read_text(encoding="utf-8") + ",\n", encoding="utf-8")
+    code, out, _ = say("send", issue, "--now", "--json")
+    assert (code, "changed" in json.loads(out)["error"]["message"]) == (Exit.DECIDE, True)
+
+
+def test_findings_have_their_place_and_their_remedy(say, issue, folder):
+    (folder / "issues" / issue / "20-faux.md").write_text("---\ntitr: x\n---\n", encoding="utf-8")
+    code, out, _ = say("check", issue, "--json")
+    document = json.loads(out)
+    assert code == Exit.DECIDE
+    assert set(document) == {"issue", "digest", "findings"}
+    found = [one for one in document["findings"] if one["file"].endswith("20-faux.md")]
+    assert {"severity", "code", "message", "file", "line", "remedy"} == set(found[0])
+    assert any(one["line"] == 2 and "titre" in one["remedy"] for one in found)
+
+
+def test_sarif_is_written_beside(say, issue, tmp_path):
+    say("check", issue, "--sarif", str(tmp_path / "check.sarif"))
+    assert json.loads((tmp_path / "check.sarif").read_text(encoding="utf-8"))["version"] == "2.1.0"
+
+
+def test_rendering_writes_what_opens_by_a_click(say, issue, tmp_path):
+    code, out, _ = say("render", issue, "--out", str(tmp_path / "out"), "--json")
+    assert code == Exit.DONE
+    names = {file.rpartition("/")[2] for file in json.loads(out)["files"]}
+    assert {"index.html", "web.html", "issue.txt", "issue.eml", "edition.json"} <= names
+
+
+def test_a_skipped_slot_is_no_alarm(say, issue):
+    assert say("skip", issue, "--reason", "pont", "--by", "Camille")[0] == Exit.DONE
+    code, out, _ = say("run", "--at", f"{issue}T08:00", "--json")
+    assert (code, "held" in out) == (Exit.DONE, False)
+
+
+def test_a_tick_of_a_quiet_day_decides_nothing(say):
+    assert say("run")[0] == Exit.DONE
+
+
+@pytest.mark.parametrize(
+    ("instant", "slot"),
+    [
+        ("2041-03-28T08:00", "2041-03-28T07:00:00Z"),
+        ("2041-04-04T08:00", "2041-04-04T06:00:00Z"),
+        ("2041-10-24T08:00", "2041-10-24T06:00:00Z"),
+        ("2041-10-31T08:00", "2041-10-31T07:00:00Z"),
+    ],
+)
+def test_the_slot_is_civil_time_across_both_clock_changes(say, instant, slot):
+    say("run")  # the publication is born today; slots before it concern nobody
+    out = say("run", "--at", instant, "--json")[1]
+    assert slot in out
+
+
+def test_the_demonstration_of_a_wrong_instant_is_a_usage_error(say):
+    assert say("run", "--at", "jeudi")[0] == Exit.USAGE
+
+
+def test_an_import_is_planned_before_it_is_applied(say, folder):
+    people = str(folder / "subscribers" / "people.csv")
+    counts = json.loads(say("subscribers", "import", people, "--json")[1])["counts"]
+    assert counts["added"] == 2
+    assert "@" not in say("subscribers", "export")[1]
+    say("subscribers", "import", people, "--apply")
+    assert say("subscribers", "export")[1].count("@") == 2
+
+
+def test_a_person_can_be_added_shown_paused_let_go_and_erased(say):
+    added = ("subscribers", "add", "zoe@example.org", "--basis", "consentement")
+    assert say(*added, "--evidence", "bulletin papier du 3 mai")[0] == Exit.DONE
+    assert "zoe@example.org" in say("subscribers", "show", "zoe@example.org")[1]
+    assert say("subscribers", "pause", "zoe@example.org", "--until", "2030-01-01")[0] == Exit.DONE
+    assert "unsubscribed" in say("subscribers", "unsubscribe", "zoe@example.org")[1]
+    assert "erased" in say("subscribers", "erase", "zoe@example.org")[1]
+    assert say(*added, "--evidence", "encore")[0] == Exit.DECIDE
+
+
+def test_a_file_that_is_not_there_is_one_clear_error(say):
+    code, _, err = say("subscribers", "import", "nowhere.csv")
+    assert (code, "nowhere.csv" in err) == (Exit.USAGE, True)
+
+
+def test_resolve_needs_exactly_one_way(say, issue):
+    assert say("resolve", issue)[0] == Exit.USAGE
+    assert say("resolve", issue, "--resend", "--leave")[0] == Exit.USAGE
+
+
+def test_adopting_what_is_ours_changes_nothing(say):
+    say("run")
+    assert json.loads(say("adopt", "--json")[1]) == {"adopted": False}
+
+
+def test_a_copied_database_holds_until_it_is_adopted(say, issue, folder):
+    say("run")
+    say("approve", issue, "--by", "Camille")
+    (folder / "var" / "instance").write_text("another\n", encoding="ascii")
+    code, out, _ = say("send", issue, "--now", "--json")
+    assert (code, "copy" in json.loads(out)["error"]["message"]) == (Exit.DECIDE, True)
+    assert json.loads(say("adopt", "--json")[1]) == {"adopted": True}
+    assert say("send", issue, "--now")[0] == Exit.DONE
+
+
+def test_blocks_are_listed_with_how_to_write_them(say):
+    blocks = json.loads(say("blocks", "--json")[1])["blocks"]
+    assert {"chiffre", "ressource", "temoignage", "evenement"} <= {one["name"] for one in blocks}
+    assert all(one["help"] for one in blocks)
+
+
+def test_figures_are_printed_for_prometheus(say):
+    assert "# TYPE newsletter_subscribers gauge" in say("metrics")[1]
+
+
+def test_feedback_without_source_is_a_usage_error(say):
+    assert say("feedback")[0] == Exit.USAGE
