@@ -1,0 +1,1 @@
+"""What the preview shows: looks of a mail, what a screen reader says, weights, comparisons."""
