@@ -21,17 +21,17 @@ _SAID: dict[str, tuple[Severity, str, str]] = {
     "link_missing": (_REFUSED, "“{title}” has no link.", "Ask the author of the feed for one."),
     "link_scheme": (
         _REFUSED,
-        "“{title}” has a link that is not http or https: {link}.",
+        "“{title}” has a link that is not http or https ({link}).",
         "Ask the author of the feed for the page's address.",
     ),
     "link_private": (
         _REFUSED,
-        "“{title}” leads to a private address: {link}.",
+        "“{title}” leads to a private address ({link}).",
         "Ask the author of the feed for the public page.",
     ),
     "link_odd": (
         _REFUSED,
-        "“{title}” has a link that cannot be trusted: {link}.",
+        "“{title}” has a link that cannot be trusted ({link}).",
         "Ask the author of the feed for the page's plain address.",
     ),
     "withdrawn": (
@@ -94,17 +94,17 @@ _SAID: dict[str, tuple[Severity, str, str]] = {
     # feeds that could not be read
     "blocked_scheme": (
         _TOLD,
-        "The feed leads to something that is not http or https: {target}.",
+        "The feed leads to something that is not http or https ({target}).",
         "Write the feed's public address in issues/feeds.opml.",
     ),
     "blocked_address": (
         _TOLD,
-        "The feed leads to a private address: {target}.",
+        "The feed leads to a private address ({target}).",
         "Write its public address, or allow it: feeds.allow_private in newsletter.toml.",
     ),
     "blocked_port": (
         _TOLD,
-        "The feed asks for a port other than 80 and 443: {target}.",
+        "The feed asks for a port other than 80 and 443 ({target}).",
         "Write its usual address, or allow it: feeds.allow_private in newsletter.toml.",
     ),
     "bad_redirect": (
