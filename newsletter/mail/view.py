@@ -67,6 +67,17 @@ class Album:
         }
 
 
+def _links(base: str, issue: Issue, medium: Medium) -> dict[str, str]:
+    """Return the addresses of the issue and of the publication."""
+    return {
+        "url": f"{base}/{issue.id}/",
+        "home_url": f"{base}/",
+        "archive_url": f"{base}/archive/",
+        "unsubscribe_url": _personal("unsubscribe_url", base, medium),
+        "preferences_url": _personal("preferences_url", base, medium),
+    }
+
+
 def _personal(name: str, base: str, medium: Medium) -> str:
     """Return a link of the reader's own, as a hole; the public copy leads to the home page."""
     fallback = f"{base}/"
@@ -119,11 +130,7 @@ def view_issue(
         "day_label": long_date(issue.day, language),
         "today": today,
         "minutes": minutes,
-        "url": f"{base}/{issue.id}/",
-        "home_url": f"{base}/",
-        "archive_url": f"{base}/archive/",
-        "unsubscribe_url": _personal("unsubscribe_url", base, medium),
-        "preferences_url": _personal("preferences_url", base, medium),
+        **_links(base, issue, medium),
         "objectives": list(objectives.values()),
         "objective": objectives.get,
         "partners": registries.partners,
