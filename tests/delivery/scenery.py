@@ -52,7 +52,8 @@ def start_run(engine, now: datetime, *, readers: int = 5, domains: dict[str, int
                 sender="La Lettre d'essai <lettre@example.org>",
                 html="<p>Bonjour \ue000first_name|vous\ue001</p>"
                 '<p><a href="\ue000unsubscribe_url|x\ue001">Partir</a></p>' + "<p>Texte.</p>" * 40,
-                text="Bonjour \ue000first_name|vous\ue001\nPartir : \ue000unsubscribe_url|x\ue001\n",
+                text="Bonjour \ue000first_name|vous\ue001\n"
+                "Partir : \ue000unsubscribe_url|x\ue001\n",
                 web="",
                 audience_rule="weekly",
                 picks=[],

@@ -324,7 +324,7 @@ def test_a_reader_with_an_address_smtp_cannot_carry_stops_nobody(go, engine, now
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory):
     """A certificate for localhost and 127.0.0.1, and the file that vouches for it."""
-    import datetime
+    import datetime as dt
     import ipaddress
 
     from cryptography import x509
@@ -340,8 +340,8 @@ def authority(tmp_path_factory):
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(1)
-        .not_valid_before(datetime.datetime(2020, 1, 1))
-        .not_valid_after(datetime.datetime(2049, 1, 1))
+        .not_valid_before(dt.datetime(2020, 1, 1))
+        .not_valid_after(dt.datetime(2049, 1, 1))
         .add_extension(
             x509.SubjectAlternativeName(
                 [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]

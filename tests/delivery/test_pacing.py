@@ -1,0 +1,169 @@
+"""How fast: buckets, domains, connections that adapt, waits between attempts."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from newsletter.config import DomainPace, Relay
+from newsletter.delivery import pacing
+from newsletter.delivery.dispatch import dispatch
+from newsletter.delivery.pacing import Adaptive, Domains, TokenBucket, take_from_all
+from newsletter.delivery.smtp import Deadlines
+from tests.delivery.scenery import start_run, states_of, with_relay
+from tests.delivery.sink import Manners, Rule
+
+
+@given(st.floats(0.1, 500), st.integers(1, 50), st.lists(st.floats(0, 3), min_size=1, max_size=200))
+def test_a_bucket_never_lets_more_through_than_its_rate(rate, burst, waits):
+    bucket, now, let = TokenBucket(rate, burst), 0.0, 0
+    for wait in waits:
+        now += wait
+        while bucket.take(now) == 0:
+            let += 1
+    assert let <= burst + rate * now + 1e-6
+
+
+def test_a_bucket_says_how_long_to_wait():
+    bucket = TokenBucket(2.0, 1.0)
+    assert bucket.take(0.0) == 0
+    wait = bucket.take(0.0)
+    assert wait == pytest.approx(0.5)
+    assert bucket.take(wait) == 0
+
+
+def test_a_token_of_one_bucket_is_given_back_when_another_is_empty():
+    second, hour = pacing.open_buckets(100, 60)
+    assert [take_from_all((second, hour), 0.0) for _ in range(2)] == [0.0, pytest.approx(60.0)]
+    assert second.take(0.0) == 0
+
+
+def test_connections_are_halved_once_a_fault_and_come_back_one_by_one():
+    adaptive = Adaptive(8)
+    adaptive.blame(10.0)
+    adaptive.blame(10.5)  # the same fault, heard on another connection
+    assert adaptive.allowed == 4
+    adaptive.blame(12.0)
+    adaptive.blame(14.0)
+    adaptive.blame(16.0)
+    assert adaptive.allowed == 1
+    for _ in range(pacing.RAISE_AFTER):
+        adaptive.praise()
+    assert adaptive.allowed == 2
+
+
+def test_only_the_domain_that_complains_is_slowed():
+    domains = Domains(Relay(connections=8, domains={"Orange.example": DomainPace(connections=2)}))
+    assert domains.find("orange.example").connections == 2
+    assert domains.find("autre.example") is None
+    domains.blame("autre.example", 0.0)
+    assert domains.find("autre.example").adaptive.allowed == 4
+    assert domains.find("orange.example").adaptive.allowed == 2
+
+
+@given(st.integers(1, 40), st.floats(0, 0.999))
+def test_the_wait_before_reconnecting_grows_from_5_seconds_to_5_minutes(failures, jitter):
+    assert 2.5 <= pacing.backoff_s(failures, jitter) <= 300
+    assert pacing.backoff_s(failures + 1, jitter) >= pacing.backoff_s(failures, jitter)
+
+
+@pytest.mark.parametrize(
+    ("relay", "window"),
+    [
+        ({"url": "smtp://127.0.0.1:25"}, 32),
+        ({"url": "smtp://127.0.0.1:25", "rate_per_s": 10}, 0),
+        ({"url": "smtp://relay.example:25"}, 0),
+        ({"url": "smtp://relay.example:25", "rate_per_s": 500}, 32),
+        ({"url": "smtp://relay.example:25", "window": 7}, 7),
+    ],
+)
+def test_readers_are_claimed_ahead_only_where_speed_needs_it(relay, window):
+    assert pacing.choose_window(Relay(**relay)) == window
+
+
+def test_a_limited_domain_keeps_to_its_connections_and_messages(
+    sqlite_engine, settings, keys, now, start_sink
+):
+    sink = start_sink(Manners(reply_delay_s=0.002))
+    run_id = start_run(sqlite_engine, now, domains={"orange.example": 40, "autre.example": 60})
+    limits = DomainPace(connections=2, max_messages_per_connection=5)
+    relay = with_relay(
+        settings, sink.url, connections=6, window=8, domains={"orange.example": limits}
+    )
+    result = dispatch(relay, sqlite_engine, keys, run_id, clock=lambda: now)
+    assert result.tally.sent == 100
+    orange = Counter(
+        a.connection for a in sink.accepted() if a.recipient.endswith("@orange.example")
+    )
+    assert max(orange.values()) <= 5
+    # Two slots, each reopened every five messages: never a third beside them.
+    assert len(orange) == 8
+
+
+def test_a_domain_that_defers_everybody_slows_no_other(
+    sqlite_engine, settings, keys, now, start_sink
+):
+    sink = start_sink(Manners(rules=[Rule("rcpt", "450 4.7.28 too fast", "@lent.example")]))
+    run_id = start_run(sqlite_engine, now, domains={"lent.example": 20, "autre.example": 60})
+    relay = with_relay(settings, sink.url, connections=4, window=0)
+    dispatch(relay, sqlite_engine, keys, run_id, clock=lambda: now)
+    by_domain = Counter(
+        (address.partition("@")[2], state)
+        for address, state in states_of(sqlite_engine, run_id).items()
+    )
+    assert by_domain == {("lent.example", "deferred"): 20, ("autre.example", "sent"): 60}
+
+
+def test_a_relay_that_is_down_hands_over_to_the_next(
+    sqlite_engine, settings, keys, now, start_sink
+):
+    dead, sink = start_sink(name="dead.jsonl"), start_sink()
+    dead.stop()
+    run_id = start_run(sqlite_engine, now, readers=30)
+    first = with_relay(settings, dead.url, window=0)
+    both = first.model_copy(update={"relays": (Relay(url=sink.url, connections=2),)})
+    result = dispatch(
+        both, sqlite_engine, keys, run_id, clock=lambda: now, deadlines=Deadlines(backoff=0.001)
+    )
+    assert result.tally.sent == 30
+    assert len(sink.accepted()) == 30
+
+
+def test_two_relays_share_the_work_and_send_once(sqlite_engine, settings, keys, now, start_sink):
+    sinks = [start_sink(Manners(reply_delay_s=0.002), name=f"{i}.jsonl") for i in range(2)]
+    run_id = start_run(sqlite_engine, now, readers=80)
+    first = with_relay(settings, sinks[0].url, connections=2, window=0)
+    both = first.model_copy(update={"relays": (Relay(url=sinks[1].url, connections=2),)})
+    assert dispatch(both, sqlite_engine, keys, run_id, clock=lambda: now).tally.sent == 80
+    taken = [a.recipient for sink in sinks for a in sink.accepted()]
+    assert len(taken) == len(set(taken)) == 80
+    assert all(sink.accepted() for sink in sinks)
+
+
+def test_the_canary_dies_before_the_others_leave(
+    sqlite_engine, settings, keys, now, start_sink, monkeypatch
+):
+    monkeypatch.setattr("newsletter.delivery.states.CANARY_AUDIENCE", 100)
+    monkeypatch.setattr("newsletter.delivery.states.CANARY_SHARE", 0.1)
+    sink = start_sink(Manners(rules=[Rule("rcpt", "550 5.1.1 nobody", times=3)]))
+    run_id = start_run(sqlite_engine, now, readers=100)
+    relay = with_relay(settings, sink.url, connections=4, window=4)
+    result = dispatch(relay, sqlite_engine, keys, run_id, clock=lambda: now)
+    assert result.reason == "canary"
+    assert result.tally.refused == 3
+    assert result.tally.sent == 7
+    assert result.tally.pending == 90
+
+
+def test_a_canary_that_sings_lets_the_others_leave(
+    sqlite_engine, settings, keys, now, start_sink, monkeypatch
+):
+    monkeypatch.setattr("newsletter.delivery.states.CANARY_AUDIENCE", 100)
+    monkeypatch.setattr("newsletter.delivery.states.CANARY_SHARE", 0.1)
+    sink = start_sink()
+    run_id = start_run(sqlite_engine, now, readers=100)
+    relay = with_relay(settings, sink.url, connections=4, window=4)
+    assert dispatch(relay, sqlite_engine, keys, run_id, clock=lambda: now).tally.sent == 100

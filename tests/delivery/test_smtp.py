@@ -1,0 +1,105 @@
+"""One message by hand, relays probed, against our sink and real aiosmtpd."""
+
+from __future__ import annotations
+
+import pytest
+
+from newsletter.config import Relay
+from newsletter.delivery.dispatch import dispatch
+from newsletter.delivery.smtp import Deadlines, probe_relay, submit_one
+from newsletter.delivery.smtp_protocol import BadAddress
+from newsletter.delivery.states import Reply
+from newsletter.errors import AuthFailed, ConnectFailed, TimedOut, TlsFailed, Unanswered
+from tests.delivery.scenery import start_run, with_relay
+from tests.delivery.sink import Manners, Rule
+
+FAST = Deadlines(connect=2, banner=0.3, command=0.3, data=0.3, body=0.3, dot=0.3)
+LETTER = b"Message-ID: <a@example.org>\r\nSubject: x\r\n\r\nBonjour\r\n"
+
+
+def submit(settings, recipient="lecteur@lecteurs.example"):
+    return submit_one(
+        settings, sender="a@example.org", recipient=recipient, content=LETTER, deadlines=FAST
+    )
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+def test_one_message_leaves_and_its_answer_comes_back(settings, start_sink, pipelining):
+    sink = start_sink(Manners(pipelining=pipelining))
+    assert submit(with_relay(settings, sink.url)) == Reply(250, "2.0.0", "Ok: queued")
+    (accepted,) = sink.accepted()
+    assert accepted.recipient == "lecteur@lecteurs.example"
+    assert accepted.message_id == "<a@example.org>"
+
+
+@pytest.mark.parametrize("stage", ["mail", "rcpt", "data", "dot"])
+def test_a_no_at_any_stage_is_a_value(settings, start_sink, stage):
+    sink = start_sink(Manners(rules=[Rule(stage, "550 5.7.1 no")]))
+    assert submit(with_relay(settings, sink.url)) == Reply(550, "5.7.1", "no")
+
+
+def test_a_letter_too_large_for_the_relay_is_a_no(settings, start_sink):
+    sink = start_sink(Manners(size=10))
+    assert submit(with_relay(settings, sink.url)).enhanced == "5.3.4"
+
+
+@pytest.mark.parametrize(
+    ("rule", "error"),
+    [
+        (Rule("banner", "hang"), TimedOut),
+        (Rule("banner", "554 no"), ConnectFailed),
+        (Rule("rcpt", "drop"), ConnectFailed),
+        (Rule("rcpt", "hang"), TimedOut),
+        (Rule("dot", "drop"), Unanswered),
+        (Rule("accepted", "hang"), Unanswered),
+        (Rule("accepted", "garbage"), Unanswered),
+    ],
+    ids=lambda value: f"{value.stage} {value.action}" if isinstance(value, Rule) else "",
+)
+def test_a_message_without_an_answer_raises_what_happened(settings, start_sink, rule, error):
+    sink = start_sink(Manners(rules=[rule]))
+    with pytest.raises(error) as caught:
+        submit(with_relay(settings, sink.url))
+    assert caught.value.host == "127.0.0.1"
+
+
+def test_no_relay_there_raises_connect_failed(settings, start_sink):
+    sink = start_sink()
+    sink.stop()
+    with pytest.raises(ConnectFailed):
+        submit(with_relay(settings, sink.url))
+
+
+def test_a_wrong_password_raises_auth_failed(settings, start_sink):
+    sink = start_sink(Manners(auth=("PLAIN",)))
+    url = sink.url.replace("//", "//user@")
+    with pytest.raises(AuthFailed):
+        submit(with_relay(settings, url, password="wrong"))
+    assert submit(with_relay(settings, url, password="secret")).code == 250
+
+
+def test_tls_that_is_not_there_raises_tls_failed(settings, start_sink):
+    with pytest.raises(TlsFailed):
+        submit(with_relay(settings, start_sink().url, require_tls=True))
+
+
+def test_an_address_that_could_split_a_command_never_leaves(settings, start_sink):
+    sink = start_sink()
+    with pytest.raises(BadAddress):
+        submit(with_relay(settings, sink.url), "a@b.example>\r\nRCPT TO:<c@d.example")
+    assert not [line for _, line in sink.commands if line.startswith((b"MAIL", b"RCPT"))]
+
+
+def test_a_probe_says_what_the_relay_offers(settings, start_sink):
+    sink = start_sink(Manners(chunking=True, size=1000))
+    said = probe_relay(with_relay(settings, sink.url))
+    assert f"127.0.0.1:{sink.port} answers (no TLS, PIPELINING, CHUNKING, SIZE 1000)" == said
+
+
+def test_real_aiosmtpd_takes_a_letter_and_a_run(settings, sqlite_engine, keys, now):
+    assert settings.relay == Relay()  # embedded: aiosmtpd over a Maildir
+    assert submit(settings).code == 250
+    run_id = start_run(sqlite_engine, now, readers=25)
+    result = dispatch(settings, sqlite_engine, keys, run_id, clock=lambda: now)
+    assert result.tally.sent == 25
+    assert len(list((settings.var_dir / "mailbox" / "new").iterdir())) == 26
