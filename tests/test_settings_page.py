@@ -1,4 +1,4 @@
-"""docs/settings.md names every setting of config.py, with its default, and nothing else."""
+"""docs/settings.md names every setting of newsletter.config, with its default, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,35 +1,22 @@
-"""newsletter.toml and the environment → Settings; keys from the environment or ``var/keys``.
+"""Every setting, section by section, with its type, its default and what it must be.
 
-In: one TOML file, ``NEWSLETTER_*`` variables (``NEWSLETTER_RELAY__URL``), a 0600 key file.
-Out: a validated, frozen ``Settings``; relative paths in it are relative to the file's folder.
-Never: a secret in the TOML file that the world can read, an unknown setting accepted in silence.
+In: plain values. Out: frozen sections; pydantic's ValidationError for what is wrong. Never: a file,
+the environment.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import os
 import re
-import secrets
-import stat
-import tomllib
 from collections.abc import Mapping
-from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from newsletter.errors import ConfigError
-
-FILE_NAME = "newsletter.toml"
-KEYS_VARIABLE = "NEWSLETTER_KEYS"
-ENVIRONMENT_PREFIX = "NEWSLETTER_"
-# Variables of ours that are not settings.
-NOT_SETTINGS = {KEYS_VARIABLE, "NEWSLETTER_CRASH_AT", "NEWSLETTER_CONFIG"}
 # What the starter writes where an association must put its own words.
 PLACEHOLDER = "À COMPLÉTER"
 CONTROLS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
@@ -333,208 +320,3 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:  # a name: 127.evil.example is somewhere else
         return False
-
-
-def find_file(start: Path) -> Path:
-    """Return the nearest ``newsletter.toml`` in *start* or above; raise ConfigError without."""
-    for folder in (start, *start.parents):
-        if (folder / FILE_NAME).is_file():
-            return folder / FILE_NAME
-    raise ConfigError(
-        f"no {FILE_NAME} in {start} or above",
-        remedy="go to a publication's folder, give --config PATH, or make one: newsletter init DIR",
-    )
-
-
-def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings of *path* (default: the nearest file), the environment winning.
-
-    Raise ConfigError with the file, the line and the remedy of the first thing that is wrong.
-    """
-    environ = os.environ if environ is None else environ
-    if path is None:
-        path = find_file(Path.cwd())
-    elif path.is_dir():
-        path = path / FILE_NAME
-    try:
-        source = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError("no such file", path=str(path), remedy="check --config") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            "is not UTF-8", path=str(path), line=_line_of_byte(error), remedy="save it as UTF-8"
-        ) from None
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", path=str(path)) from None
-    data = _parse_toml(source, path)
-    _merge_environment(data, environ)
-    try:
-        return Settings(root=path.resolve().parent, **data)
-    except ValidationError as error:
-        raise _explain(error, source, path, environ) from None
-
-
-def _parse_toml(source: str, path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(source)
-    except tomllib.TOMLDecodeError as error:
-        found = re.search(r"\(at line (\d+), column \d+\)", str(error))
-        line = int(found.group(1)) if found else source.count("\n") + 1
-        said = re.sub(r"\s*\(at .*\)", "", str(error))
-        raise ConfigError(
-            f"is not valid TOML: {said}", path=str(path), line=line, remedy="mend that line"
-        ) from None
-
-
-def _merge_environment(data: dict[str, Any], environ: Mapping[str, str]) -> None:
-    """Put the values of NEWSLETTER_SECTION__KEY variables into *data*."""
-    for name, value in environ.items():
-        ours = name.startswith(ENVIRONMENT_PREFIX) and name not in NOT_SETTINGS
-        if not ours or "__" not in name:
-            continue
-        *sections, key = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
-        place = data
-        for section in sections:
-            place = place.setdefault(section, {})
-        place[key] = value
-
-
-def _explain(
-    error: ValidationError, source: str, path: Path, environ: Mapping[str, str]
-) -> ConfigError:
-    first = error.errors()[0]
-    parts = [str(part) for part in first["loc"]]
-    key = ".".join(parts)
-    line = _line_of_key(source, parts)
-    variable = ENVIRONMENT_PREFIX + "__".join(parts).upper()
-    where = variable if line is None and variable in environ else str(path)
-    if first["type"] == "extra_forbidden":
-        return ConfigError(
-            f"unknown setting {key}", key=key, path=where, line=line, remedy=_nearest(parts)
-        )
-    said = first["msg"].removeprefix("Value error, ")
-    return ConfigError(
-        f"{key}: {said}", key=key, path=where, line=line, remedy="see docs/settings.md"
-    )
-
-
-def _nearest(parts: list[str]) -> str:
-    known: Any = Settings
-    for part in parts[:-1]:
-        known = known.model_fields[part].annotation if hasattr(known, "model_fields") else known
-    names = list(getattr(known, "model_fields", {}))
-    close = get_close_matches(parts[-1], names, n=1)
-    return f"did you mean {close[0]}?" if close else "take it out; see docs/settings.md"
-
-
-def _line_of_key(source: str, parts: list[str]) -> int | None:
-    """Find the line that sets a key: its ``[section]`` first, then ``key =`` below it."""
-    names = [part for part in parts if not part.isdigit()]
-    section, wanted, found = "", names[-1], None
-    for number, line in enumerate(source.splitlines(), start=1):
-        header = re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line)
-        if header:
-            section = header.group(1)
-            if section == ".".join(names):
-                return number
-        elif section == ".".join(names[:-1]) and re.match(
-            rf"\s*\"?{re.escape(wanted)}\"?\s*=", line
-        ):
-            return number
-        elif (
-            found is None
-            and names[0] in section
-            and re.search(rf"\b{re.escape(wanted)}\b\s*=", line)
-        ):
-            found = number
-    return found
-
-
-def _line_of_byte(error: UnicodeDecodeError) -> int:
-    return error.object[: error.start].count(b"\n") + 1
-
-
-# --- keys ----------------------------------------------------------------------------------------
-
-
-class Keys(BaseModel):
-    """The secrets of a publication.
-
-    ``versions`` maps a version (1, 2, …) to a 32-byte key for tokens; the highest signs, the others
-    still open old links. ``pepper`` never rotates: fingerprints of erased addresses depend on it.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    versions: Mapping[int, bytes]
-    pepper: bytes
-
-    @property
-    def current(self) -> int:
-        return max(self.versions)
-
-    def __repr__(self) -> str:
-        return f"Keys(versions={sorted(self.versions)})"
-
-    __str__ = __repr__
-
-
-def write_keys(path: Path) -> None:
-    """Create a 0600 key file with fresh random keys. Raise FileExistsError when there is one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="ascii") as file:
-        file.write("# Keep a copy of this file in a safe place: without it no sent link works.\n")
-        file.write(f"1:{secrets.token_hex(32)}\npepper:{secrets.token_hex(32)}\n")
-
-
-def load_keys(settings: Settings, environ: Mapping[str, str] | None = None) -> Keys:
-    """Read the keys from NEWSLETTER_KEYS (``1:hex,pepper:hex``) or ``var/keys`` (0600).
-
-    Raise ConfigError when there are none, when others can read the file, or when one is not a key.
-    """
-    environ = os.environ if environ is None else environ
-    if text := environ.get(KEYS_VARIABLE):
-        return _parse_keys(text.replace(",", "\n"), KEYS_VARIABLE)
-    path = settings.var_dir / "keys"
-    try:
-        mode = path.stat().st_mode
-        text = path.read_text(encoding="ascii")
-    except FileNotFoundError:
-        raise ConfigError(
-            "there are no keys",
-            key="keys",
-            path=str(path),
-            remedy="bring back your copy of them; only if there never were any: newsletter init .",
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot be read: {error}", key="keys", path=str(path)) from None
-    if stat.S_IMODE(mode) & 0o077:
-        raise ConfigError(
-            "others can read the keys", key="keys", path=str(path), remedy=f"chmod 600 {path}"
-        )
-    return _parse_keys(text, str(path))
-
-
-def _parse_keys(text: str, where: str) -> Keys:
-    versions: dict[int, bytes] = {}
-    pepper = b""
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        name, _, value = line.strip().partition(":")
-        try:
-            secret = bytes.fromhex(value)
-        except ValueError:
-            secret = b""
-        if len(secret) < 32 or not (name == "pepper" or name.isdigit()):
-            raise ConfigError(
-                "is not a key: version:64 hexadecimal digits", key="keys", path=where, line=number
-            )
-        if name == "pepper":
-            pepper = secret
-        else:
-            versions[int(name)] = secret
-    if not versions or not pepper:
-        raise ConfigError("needs a version and a pepper", key="keys", path=where)
-    return Keys(versions=versions, pepper=pepper)

@@ -1,0 +1,56 @@
+"""newsletter.toml and the environment → Settings; keys from the environment or ``var/keys``.
+
+In: one TOML file, ``NEWSLETTER_*`` variables (``NEWSLETTER_RELAY__URL``), a 0600 key file.
+Out: a validated, frozen ``Settings``; relative paths in it are relative to the file's folder.
+Never: a secret in the TOML file that the world can read, an unknown setting accepted in silence.
+"""
+
+from newsletter.config.keys import Keys, load_keys, write_keys
+from newsletter.config.loading import FILE_NAME, find_file, load_settings
+from newsletter.config.sections import (
+    CONTROLS,
+    PLACEHOLDER,
+    Dkim,
+    DomainPace,
+    Feeds,
+    Pause,
+    Person,
+    Publication,
+    Relay,
+    Retention,
+    Schedule,
+    Segment,
+    Sender,
+    Settings,
+    Taxonomy,
+    Term,
+    Web,
+    is_loopback,
+)
+
+__all__ = [
+    "CONTROLS",
+    "FILE_NAME",
+    "PLACEHOLDER",
+    "Dkim",
+    "DomainPace",
+    "Feeds",
+    "Keys",
+    "Pause",
+    "Person",
+    "Publication",
+    "Relay",
+    "Retention",
+    "Schedule",
+    "Segment",
+    "Sender",
+    "Settings",
+    "Taxonomy",
+    "Term",
+    "Web",
+    "find_file",
+    "is_loopback",
+    "load_keys",
+    "load_settings",
+    "write_keys",
+]

@@ -1,0 +1,142 @@
+"""newsletter.toml + ``NEWSLETTER_SECTION__KEY`` variables → Settings, or one clear ConfigError.
+
+In: a path, the environment. Out: ``Settings``; every error names the file (or the variable), the
+line and the remedy. Never: a secret printed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from newsletter.config.sections import Settings
+from newsletter.errors import ConfigError
+
+FILE_NAME = "newsletter.toml"
+ENVIRONMENT_PREFIX = "NEWSLETTER_"
+
+
+def find_file(start: Path) -> Path:
+    """Return the nearest ``newsletter.toml`` in *start* or above; raise ConfigError without."""
+    for folder in (start, *start.parents):
+        if (folder / FILE_NAME).is_file():
+            return folder / FILE_NAME
+    raise ConfigError(
+        f"no {FILE_NAME} in {start} or above",
+        remedy="go to a publication's folder, give --config PATH, or make one: newsletter init DIR",
+    )
+
+
+def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings of *path* (default: the nearest file), the environment winning.
+
+    Raise ConfigError with the file, the line and the remedy of the first thing that is wrong.
+    """
+    environ = os.environ if environ is None else environ
+    if path is None:
+        path = find_file(Path.cwd())
+    elif path.is_dir():
+        path = path / FILE_NAME
+    try:
+        source = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError("no such file", path=str(path), remedy="check --config") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            "is not UTF-8", path=str(path), line=_line_of_byte(error), remedy="save it as UTF-8"
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", path=str(path)) from None
+    data = _parse_toml(source, path)
+    _merge_environment(data, environ)
+    try:
+        return Settings(root=path.resolve().parent, **data)
+    except ValidationError as error:
+        raise _explain(error, source, path, environ) from None
+
+
+def _parse_toml(source: str, path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(source)
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"\(at line (\d+), column \d+\)", str(error))
+        line = int(found.group(1)) if found else source.count("\n") + 1
+        said = re.sub(r"\s*\(at .*\)", "", str(error))
+        raise ConfigError(
+            f"is not valid TOML: {said}", path=str(path), line=line, remedy="mend that line"
+        ) from None
+
+
+def _merge_environment(data: dict[str, Any], environ: Mapping[str, str]) -> None:
+    """Put the values of NEWSLETTER_SECTION__KEY variables into *data*."""
+    for name, value in environ.items():
+        # NEWSLETTER_KEYS and NEWSLETTER_CRASH_AT have no section: they are not settings.
+        if not name.startswith(ENVIRONMENT_PREFIX) or "__" not in name:
+            continue
+        *sections, key = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
+        place = data
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[key] = value
+
+
+def _explain(
+    error: ValidationError, source: str, path: Path, environ: Mapping[str, str]
+) -> ConfigError:
+    first = error.errors()[0]
+    parts = [str(part) for part in first["loc"]]
+    key = ".".join(parts)
+    line = _line_of_key(source, parts)
+    variable = ENVIRONMENT_PREFIX + "__".join(parts).upper()
+    where = variable if line is None and variable in environ else str(path)
+    if first["type"] == "extra_forbidden":
+        return ConfigError(
+            f"unknown setting {key}", key=key, path=where, line=line, remedy=_nearest(parts)
+        )
+    said = first["msg"].removeprefix("Value error, ")
+    return ConfigError(
+        f"{key}: {said}", key=key, path=where, line=line, remedy="see docs/settings.md"
+    )
+
+
+def _nearest(parts: list[str]) -> str:
+    known: Any = Settings
+    for part in parts[:-1]:
+        known = known.model_fields[part].annotation if hasattr(known, "model_fields") else known
+    names = list(getattr(known, "model_fields", {}))
+    close = get_close_matches(parts[-1], names, n=1)
+    return f"did you mean {close[0]}?" if close else "take it out; see docs/settings.md"
+
+
+def _line_of_key(source: str, parts: list[str]) -> int | None:
+    """Find the line that sets a key: its ``[section]`` first, then ``key =`` below it."""
+    names = [part for part in parts if not part.isdigit()]
+    section, wanted, found = "", names[-1], None
+    for number, line in enumerate(source.splitlines(), start=1):
+        header = re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line)
+        if header:
+            section = header.group(1)
+            if section == ".".join(names):
+                return number
+        elif section == ".".join(names[:-1]) and re.match(
+            rf"\s*\"?{re.escape(wanted)}\"?\s*=", line
+        ):
+            return number
+        elif (
+            found is None
+            and names[0] in section
+            and re.search(rf"\b{re.escape(wanted)}\b\s*=", line)
+        ):
+            found = number
+    return found
+
+
+def _line_of_byte(error: UnicodeDecodeError) -> int:
+    return error.object[: error.start].count(b"\n") + 1
