@@ -1,7 +1,7 @@
-"""Looks over an installation: what would keep Thursday's issue from leaving, and how to mend it.
+"""Looks over an installation: what would keep an issue from leaving, and how to mend it.
 
-In: settings, an instant, a way to look up DNS text records and one to greet the relay. Out: one diagnosis for each
-part. Never: a message sent, a row written.
+In: settings, an instant, a way to look up DNS text records and one to greet the relay. Out: one
+diagnosis for each part. Never: a message sent, a row written.
 """
 
 from __future__ import annotations
