@@ -41,6 +41,7 @@ class Draft:
     issue: Issue | None = None
     edition: Edition | None = None
     findings: tuple[Finding, ...] = ()
+    checked: Checked | None = None  # what the checks were given
 
 
 def draft_issue(
@@ -70,7 +71,7 @@ def draft_issue(
     checked = _gather(settings, engine, issue, templates, registries)
     checked = replace(checked, edition=edition, today=today or issue.day)
     found = _without_echoes((*reading.findings, *doubts, *faults, *run_checks(checked)))
-    return Draft(issue=issue, edition=edition, findings=in_order(found))
+    return Draft(issue=issue, edition=edition, findings=in_order(found), checked=checked)
 
 
 # --- examples ------------------------------------------------------------------------------------

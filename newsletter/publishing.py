@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from html import escape
 
@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine
 
 from newsletter.checks.catalogue import errors, in_order
 from newsletter.checks.checked import every_node
+from newsletter.checks.words import misspelt_words, spelt_words
 from newsletter.config import Settings
 from newsletter.content import files
 from newsletter.content.calendar import Slot, local_day, long_date, next_free_slot, slot_near
@@ -31,6 +32,7 @@ from newsletter.model import (
     Issue,
     IssueId,
 )
+from newsletter.spelling import unknown_words
 from newsletter.store import audience, content, database, runs
 from newsletter.store.content import Correction, Filed
 from newsletter.words import translate
@@ -186,12 +188,22 @@ def _distinct(words: Iterable[str]) -> list[str]:
 def check(
     settings: Settings, engine: Engine, issue_id: IssueId, *, extra: Sequence[Finding] = ()
 ) -> Draft:
-    """Return the issue as it stands; raise NotFound when there is no such folder."""
+    """Return the issue as it stands, its spelling too; *extra* findings join the others.
+
+    Raise NotFound when there is no such folder.
+    """
     if issue_id not in files.list_issues(settings):
         raise NotFound(f"there is no issue {issue_id}", remedy=f"newsletter new {issue_id}")
     draft = draft_issue(settings, engine, issue_id)
-    found = in_order((*draft.findings, *extra))
-    return Draft(issue=draft.issue, edition=draft.edition, findings=found)
+    found = in_order((*draft.findings, *extra, *_spell(draft)))
+    return replace(draft, findings=found)
+
+
+def _spell(draft: Draft) -> tuple[Finding, ...]:
+    if draft.checked is None:
+        return ()
+    unknown = unknown_words(spelt_words(draft.checked), draft.checked.language)
+    return tuple(misspelt_words(draft.checked, unknown))
 
 
 def proof_number(engine: Engine, edition: Edition, issue: Issue, now: dt.datetime) -> int:

@@ -26,7 +26,9 @@ VAGUE = {
 # RFC 2606 and RFC 6761: names that lead nowhere on the Internet.
 RESERVED = (".example", ".test", ".invalid", ".localhost", ".local")
 RESERVED_NAMES = {"example.com", "example.org", "example.net", "localhost"}
-_DUMMY = re.compile(r"\b(?:xxx+|todo|a-completer|lien-a-venir|exemple)\b|…|\.\.\.", re.IGNORECASE)
+_DUMMY = re.compile(
+    r"\b(?:xxx+|todo|a-completer|lien-a-venir)\b|//(?:www\.)?exemple\.|…|\.\.\.", re.IGNORECASE
+)
 
 
 def insecure_links(checked: Checked) -> Iterator[Finding]:
