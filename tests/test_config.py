@@ -81,6 +81,18 @@ def test_the_environment_wins(write):
     assert config.load_settings(write(), environ=environ).relay.host == "relay.example"
 
 
+def test_a_list_comes_from_the_environment_as_json(write):
+    environ = {"NEWSLETTER_FEEDS__ALLOW_PRIVATE": '["127.0.0.1:8080"]'}
+    settings = config.load_settings(write(), environ=environ)
+    assert settings.feeds.allow_private == ("127.0.0.1:8080",)
+
+
+def test_a_broken_list_in_a_variable_is_named(write):
+    assert refusal(write(), environ={"NEWSLETTER_FEEDS__ALLOW_PRIVATE": '["a'}).path == (
+        "NEWSLETTER_FEEDS__ALLOW_PRIVATE"
+    )
+
+
 def test_a_wrong_variable_is_named_as_a_variable(write):
     error = refusal(write(), environ={"NEWSLETTER_RELAY__CONNECTIONS": "many"})
     assert error.path == "NEWSLETTER_RELAY__CONNECTIONS"

@@ -63,6 +63,7 @@ def collect_json(report: CollectReport, language: str) -> dict[str, Any]:
                 "title": feed.title,
                 "outcome": feed.outcome.value,
                 "reason": said(feed.reason),
+                "repairs": [said(repair) for repair in feed.repairs],
                 "entries": [entry(one) for one in feed.entries],
             }
             for feed in report.feeds
@@ -82,10 +83,14 @@ def _show_collect(report: CollectReport, language: str) -> None:
 def _show_feed(feed: FeedReport, language: str) -> None:
     if feed.reason:
         output.show_findings([words.say(feed.reason, language)])
+    for repair in feed.repairs:
+        output.say(f"  repaired: {words.say(repair, language).message}")
     for entry in feed.entries:
         if entry.outcome.value == "unchanged":
             continue
         output.say(f"  {entry.outcome.value:<9} {entry.example_id or '—':<32} {entry.title}")
+        for repair in entry.repairs:
+            output.say(f"            {words.say(repair, language).message}")
         if entry.reason:
             said = words.say(entry.reason, language)
             output.say(f"            {said.message} → {said.remedy}")

@@ -6,6 +6,7 @@ line and the remedy. Never: a secret printed.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tomllib
@@ -84,7 +85,19 @@ def _merge_environment(data: dict[str, Any], environ: Mapping[str, str]) -> None
         place = data
         for section in sections:
             place = place.setdefault(section, {})
-        place[key] = value
+        place[key] = _read_variable(name, value)
+
+
+def _read_variable(name: str, value: str) -> Any:
+    """Return a variable's value: lists and tables are written as JSON, ``["host:8080"]``."""
+    if not value.startswith(("[", "{")):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ConfigError(
+            "is neither text nor JSON", path=name, remedy='write a list as ["one", "two"]'
+        ) from None
 
 
 def _explain(
