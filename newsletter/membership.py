@@ -57,6 +57,12 @@ class Joined(StrEnum):
 # --- readers ---------------------------------------------------------------------------------
 
 
+def is_flooded(settings: Settings, engine: Engine, now: datetime) -> bool:
+    """True when the form caused too many letters within the hour, whoever they are for (T6)."""
+    with database.read(engine) as connection:
+        return sign_ups.count_recent(connection, now) >= settings.web.sign_ups_per_hour
+
+
 def join(
     settings: Settings,
     engine: Engine,

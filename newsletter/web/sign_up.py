@@ -6,20 +6,23 @@ GET or HEAD (D9), mail sent while somebody waits for a page.
 
 from __future__ import annotations
 
+import logging
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse
+from starlette.background import BackgroundTask
 
 from newsletter import membership
-from newsletter.audience.addresses import mask
-from newsletter.errors import RowError
-from newsletter.membership import Joined
+from newsletter.audience.addresses import mask, read_address
+from newsletter.errors import NewsletterError, RowError
 from newsletter.store import audience, database, inviting, tokens
 from newsletter.web import forms
 from newsletter.web.site import Here, Site
 
 router = APIRouter()
+log = logging.getLogger(__name__)
 
 STALE = "This page had been open for too long, or not for long enough. Please press again."
 READ = ["GET", "HEAD"]
@@ -43,8 +46,20 @@ def sign_up(
     now = site.clock()
     if not forms.is_fresh(site.keys, shown, now):
         return _form(site, email=email, error=site.say(STALE), status=422)
-    if not site.limiter.allow(site.client(request), now):
+    try:
+        read_address(email)
+    except RowError as error:
+        return _form(site, email=email, error=site.say(error.message), status=422)
+    allowed = site.limiter.allow(site.client(request), now)
+    if not allowed or membership.is_flooded(site.settings, site.engine, now):
         return _too_many(site)
+    page = site.render("asked")
+    # After the answer: how long it takes would tell whether the address is known (T7).
+    page.background = BackgroundTask(_join, site, email, now)
+    return page
+
+
+def _join(site: Site, email: str, now: datetime) -> None:
     try:
         joined = membership.join(
             site.settings,
@@ -56,9 +71,10 @@ def sign_up(
             now=now,
             random_bytes=site.random_bytes,
         )
-    except RowError as error:
-        return _form(site, email=email, error=site.say(error.message), status=422)
-    return _too_many(site) if joined is Joined.BUSY else site.render("asked")
+    except NewsletterError:
+        log.exception("a sign-up was lost")
+    else:
+        log.info("sign-up outcome=%s", joined)
 
 
 @router.api_route("/c/{token}", methods=READ)

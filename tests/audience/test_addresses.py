@@ -1,6 +1,9 @@
 """The one spelling of an address."""
 
+from functools import partial
+
 import pytest
+from email_validator import EmailNotValidError, validate_email
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,6 +68,24 @@ def test_what_is_accepted_can_stand_in_a_header(text):
     assert not CONTROLS.search(address.text)
     assert not set(address.text) & set(' <>,;:"\\')
     assert read_address(address.text) == address
+
+
+LOCAL_PARTS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=20)
+
+
+@given(LOCAL_PARTS.filter(lambda text: "@" not in text), st.sampled_from(["x.test", "é.example"]))
+def test_our_reading_of_a_local_part_is_the_librarys(local_part, domain):
+    def accepts(read) -> bool:
+        try:
+            read(f"{local_part}@{domain}")
+        except (RowError, EmailNotValidError):
+            return False
+        return True
+
+    theirs = partial(
+        validate_email, allow_smtputf8=False, check_deliverability=False, test_environment=True
+    )
+    assert accepts(read_address) is accepts(theirs)
 
 
 def test_roles_and_disposable_addresses_are_recognised():
