@@ -71,7 +71,7 @@ def _dispatch(order: dict) -> int:
     settings = config.load_settings(root / "newsletter.toml", environ={})
     settings = with_relay(
         settings, order["relay"], window=order["window"], connections=order["connections"],
-        max_messages_per_connection=order.get("max_messages", 100),
+        chunking=order.get("chunking", "auto"),
     )  # fmt: skip
     keys = config.Keys(versions={1: b"\x01" * 32}, pepper=b"\x02" * 32)
     now = datetime.fromisoformat(order["now"])

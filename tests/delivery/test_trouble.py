@@ -1,0 +1,163 @@
+"""The database in trouble in mid-run: locked, full, stopped. Nobody twice, nobody lost track of."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from newsletter.delivery import commits
+from newsletter.delivery.dispatch import dispatch
+from newsletter.errors import StoreError
+from newsletter.store import database, ledger
+from tests.delivery.scenery import start_run, states_of, with_relay
+from tests.delivery.sink import Manners
+
+
+@pytest.fixture
+def sink(start_sink):
+    return start_sink(Manners(reply_delay_s=0.005))
+
+
+def judge(engine, run_id, sink, count):
+    taken = Counter(accepted.recipient for accepted in sink.accepted())
+    assert max(taken.values()) == 1
+    by_address = states_of(engine, run_id)
+    assert len(by_address) == count
+    for address, state in by_address.items():
+        assert state in {"sent", "unknown"}
+        assert address in taken or state == "unknown"
+
+
+def test_a_locked_database_is_waited_for(tmp_path, settings, keys, now, sink, sqlite_engine):
+    run_id = start_run(sqlite_engine, now, readers=150)
+    impatient = database.open_engine(str(sqlite_engine.url), busy_timeout_ms=20)
+    locker = database.open_engine(str(sqlite_engine.url))
+    held, done = threading.Event(), threading.Event()
+
+    def lock():
+        with locker.begin():
+            held.set()
+            done.wait(10)
+
+    results = []
+    settings = with_relay(settings, sink.url, window=0, connections=2)
+    thread = threading.Thread(
+        target=lambda: results.append(
+            dispatch(settings, impatient, keys, run_id, clock=lambda: now)
+        )
+    )
+    thread.start()
+    while len(sink.accepted()) < 10:
+        threading.Event().wait(0.01)
+    locking = threading.Thread(target=lock)
+    locking.start()
+    held.wait(10)
+    before = len(sink.accepted())
+    threading.Event().wait(0.3)  # several refusals, each retried
+    # Only the two whose dot was already granted may have left meanwhile.
+    assert len(sink.accepted()) <= before + 2
+    done.set()
+    locking.join()
+    thread.join()
+    assert results[0].tally.sent == 150
+    judge(sqlite_engine, run_id, sink, 150)
+    impatient.dispose()
+    locker.dispose()
+
+
+def test_a_full_disk_ends_the_dispatch_with_an_error_and_a_later_one_goes_on(
+    settings, keys, now, sink, sqlite_engine, monkeypatch
+):
+    monkeypatch.setattr(commits, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(commits, "RETRY_S", 0.05)
+    run_id = start_run(sqlite_engine, now, readers=400)
+    small = database.open_engine(str(sqlite_engine.url))
+    with small.connect() as connection:
+        pages = connection.scalar(text("PRAGMA page_count"))
+    from sqlalchemy import event
+
+    @event.listens_for(small, "connect")
+    def _limit(connection, _record):
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    small.dispose()
+    relay = with_relay(settings, sink.url, window=8, connections=4)
+    with pytest.raises(StoreError, match="full"):
+        dispatch(relay, small, keys, run_id, clock=lambda: now)
+    small.dispose()
+    assert dispatch(relay, sqlite_engine, keys, run_id, clock=lambda: now).finished
+    judge(sqlite_engine, run_id, sink, 400)
+
+
+def test_postgresql_that_drops_every_session_is_asked_again(
+    settings, keys, now, sink, postgres_engine, postgres_server
+):
+    run_id = start_run(postgres_engine, now, readers=300)
+    admin = create_engine(postgres_server + "/postgres", isolation_level="AUTOCOMMIT")
+
+    def cut():
+        with admin.connect() as connection:
+            connection.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE datname = :name AND pid <> pg_backend_pid()"
+                ),
+                {"name": postgres_engine.url.database},
+            )
+
+    timers = [threading.Timer(0.15 + 0.2 * i, cut) for i in range(3)]
+    for timer in timers:
+        timer.start()
+    relay = with_relay(settings, sink.url, window=8, connections=2)
+    result = dispatch(relay, postgres_engine, keys, run_id, clock=lambda: now)
+    for timer in timers:
+        timer.join()
+    admin.dispose()
+    assert result.finished
+    judge(postgres_engine, run_id, sink, 300)
+
+
+def test_a_clock_that_steps_back_and_forth_sends_once(settings, keys, now, sink, sqlite_engine):
+    run_id = start_run(sqlite_engine, now, readers=100)
+    steps = iter(range(10_000))
+
+    def clock():
+        return now + timedelta(hours=(-3, 0, 2)[next(steps) % 3])
+
+    relay = with_relay(settings, sink.url, window=4, connections=3)
+    assert dispatch(relay, sqlite_engine, keys, run_id, clock=clock).tally.sent == 100
+    judge(sqlite_engine, run_id, sink, 100)
+
+
+def test_a_relay_killed_in_mid_run_leaves_at_most_its_dots_in_doubt(
+    settings, keys, now, start_sink, sqlite_engine
+):
+    from newsletter.delivery.smtp import Deadlines
+
+    first = start_sink(Manners(reply_delay_s=0.005))
+    run_id = start_run(sqlite_engine, now, readers=200)
+    timer = threading.Timer(0.3, first.stop)
+    timer.start()
+    relay = with_relay(settings, first.url, window=8, connections=3)
+    fast = Deadlines(backoff=0.001)
+    result = dispatch(relay, sqlite_engine, keys, run_id, clock=lambda: now, deadlines=fast)
+    timer.join()
+    assert result.reason == "relay"
+    assert result.tally.unknown <= 3
+    second = start_sink(name="second.jsonl")
+    relay = with_relay(settings, second.url, window=8, connections=3)
+    later = now + timedelta(minutes=10)  # those it dropped three times wait five minutes
+    assert dispatch(relay, sqlite_engine, keys, run_id, clock=lambda: later).finished
+    taken = [a.recipient for sink in (first, second) for a in sink.accepted()]
+    assert len(taken) == len(set(taken))
+    missing = set(states_of(sqlite_engine, run_id)) - set(taken)
+    with database.read(sqlite_engine) as connection:
+        doubted = {
+            reader.address for reader in ledger.readers(connection, run_id)
+            if reader.state == "unknown"
+        }  # fmt: skip
+    assert missing <= doubted
