@@ -30,7 +30,9 @@ _Q_SAFE = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuv
 # So long that "Reply-To: " and one encoded word stay within 76 columns.
 _WORD_COLUMNS = 64
 _WORD_FRAME = len("=?utf-8?q??=")
-_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+# Atoms, none of which could be taken for an encoded word: no “=?” anywhere.
+_ATOM = r"(?:=(?!\?)|[A-Za-z0-9!#$%&'*+/?^_`{|}~-])+"
+_ATOMS = re.compile(f"{_ATOM}(?: {_ATOM})*")
 _PRINTABLE = re.compile(r"[!-~]+(?: [!-~]+)*")
 # The dot-atom of RFC 5321 §4.1.2; a quoted local part is refused at import (no relay likes one).
 _LOCAL = r"(?=[^@]{1,64}@)[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*"

@@ -148,6 +148,8 @@ names = st.text(
 @example(first_name='Anne "la Nantaise", élue', last_name="🥕")
 @example(first_name="محمد", last_name="بن سلمى")
 @example(first_name="=?utf-8?q?x?=", last_name=". From  <script>&amp;")
+@example(first_name="=??Q?", last_name="?=")
+@example(first_name="a=?nowhere?b?!?=", last_name="=?")
 def test_any_name_arrives_right_and_safe(settings, keys, first_name, last_name):
     assume(first_name and last_name)
     reader = replace(READER, values={"first_name": first_name, "last_name": last_name})

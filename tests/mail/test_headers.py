@@ -143,10 +143,30 @@ def test_an_address_travels_with_its_domain_in_ascii(written, travels):
         assert headers.ascii_address(written) == travels
 
 
-@pytest.mark.parametrize("name", ["", "Jean Dupont", "Éloïse", "a" * 200, 'Anne "Nan"', "X, Y"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "Jean Dupont",
+        "Éloïse",
+        "a" * 200,
+        'Anne "Nan"',
+        "X, Y",
+        "=?utf-8?q?x?=",
+        "=??Q? ?=",
+        "a=",
+    ],
+)
 def test_the_quick_way_to_a_recipient_reads_like_the_general_one(name):
     row = headers.recipient(name, "someone@example.org")
     assert mailboxes(row) == [(name, "someone@example.org")]
+
+
+@pytest.mark.parametrize("name", ["=?utf-8?q?x?=", "=??Q? ?=", "a=?b", "x =?"])
+def test_a_name_that_looks_like_an_encoded_word_is_encoded(name):
+    for row in (headers.recipient(name, "a@x.test"), headers.addresses("To", (name, "a@x.test"))):
+        assert name.encode() not in row
+        assert mailboxes(row) == [(name, "a@x.test")]
 
 
 def test_several_people_stand_in_one_header():
