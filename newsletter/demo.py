@@ -23,14 +23,17 @@ from newsletter import membership, publishing, running, schedule
 from newsletter.config import FILE_NAME, Keys, Settings, load_keys, load_settings, write_keys
 from newsletter.content.calendar import instant, long_date
 from newsletter.delivery.dispatch import dispatch
+from newsletter.errors import ConfigError
 from newsletter.examples import fetch
 from newsletter.model import IssueId, RunId, Tally
 from newsletter.rendering import write_rendering
 from newsletter.starting import sample_dir
+from newsletter.store import database, runs
 from newsletter.store.opening import open_store
 
 ISSUE = IssueId("2026-05-07")
 APPROVER = "Solène Marchetti"
+MARK = "demo"  # a file: the folder was made by the demo, which may write there again
 Say = Callable[[str], None]
 Progress = Callable[[int, int, str], None]
 
@@ -38,19 +41,48 @@ Progress = Callable[[int, int, str], None]
 def run_demo(folder: Path | None, *, say: Say, progress: Progress) -> dict[str, Any]:
     """Play the week of the sample's first issue in *folder* and return what came of it."""
     folder = folder or Path(tempfile.mkdtemp(prefix="newsletter-demo-"))
+    _claim(folder)
     say(f"A week of « Les Jeudis de l’ODD 17 » (fictional people), played in {folder}")
     _copy_sample(folder)
     with _serve(folder / "issues" / "feeds") as port:
         settings, engine, keys = _open(folder, port)
         collected = _collect(settings, engine, say)
     _enroll(settings, engine, keys, say)
-    _prepare(settings, engine, say)
+    if _has_begun(engine):
+        say("")
+        say("This week was played here before: nobody receives it twice.")
+    else:
+        _prepare(settings, engine, say)
     story = _dispatch(settings, engine, keys, say, progress)
     engine.dispose()
     mailbox = settings.var_dir / "mailbox"
     story |= {"folder": str(folder), "collected": collected, "mailbox": str(mailbox)}
     _show_the_way(folder, mailbox, say)
     return story
+
+
+def _claim(folder: Path) -> None:
+    """Mark the folder as the demo's; raise ConfigError when it holds something of somebody's."""
+    mark = folder / "var" / MARK
+    if mark.exists():
+        return
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise ConfigError(
+                "this folder is not empty",
+                path=str(folder),
+                remedy="name a new one, or none: a scratch folder is made",
+            )
+        mark.parent.mkdir(parents=True)
+        mark.touch()
+    except OSError as error:
+        raise ConfigError(f"cannot be used: {error.strerror}", path=str(folder)) from None
+
+
+def _has_begun(engine: Engine) -> bool:
+    with database.read(engine) as connection:
+        run = runs.read_run(connection, ISSUE)
+    return run is not None and run.started_at is not None
 
 
 def _copy_sample(folder: Path) -> None:
@@ -140,7 +172,7 @@ def _prepare(settings: Settings, engine: Engine, say: Say) -> None:
     if draft.edition is None or draft.issue is None:
         say("  it cannot be rendered")
         return
-    say(f"  {len(draft.findings)} findings; examples picked: {', '.join(draft.edition.picks)}")
+    say(f"  {len(draft.findings)} finding(s); examples picked: {', '.join(draft.edition.picks)}")
     write_rendering(settings, draft.issue, draft.edition, settings.root / "out" / ISSUE)
     _tell(settings, wednesday + timedelta(hours=1), f"{APPROVER} approves", say)
     approved = publishing.approve(
@@ -153,9 +185,11 @@ def _dispatch(
     settings: Settings, engine: Engine, keys: Keys, say: Say, progress: Progress
 ) -> dict[str, Any]:
     thursday = _at(settings, date(2026, 5, 7), time(8, 0))
-    early = schedule.tick(settings, engine, keys, thursday - timedelta(minutes=1), launch=_refuse)
-    _tell(settings, early.at, "the schedule ticks: nothing is due yet", say)
-    _tell(settings, thursday, "the schedule ticks: the issue leaves", say)
+    if not _has_begun(engine):
+        before = thursday - timedelta(minutes=1)
+        schedule.tick(settings, engine, keys, before, launch=_refuse)
+        _tell(settings, before, "the schedule ticks: nothing is due yet", say)
+        _tell(settings, thursday, "the schedule ticks: the issue leaves", say)
 
     def launch(run_id: RunId) -> None:
         dispatch(
