@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Engine
+from pydantic import TypeAdapter
+from sqlalchemy import Connection, Engine
 
 from newsletter.audience.segments import parse_rule
 from newsletter.checks.catalogue import in_order, run_checks
@@ -26,12 +27,13 @@ from newsletter.content.slugs import fold
 from newsletter.errors import ContentError, RenderingError
 from newsletter.examples import curate
 from newsletter.mail.render import render_edition, render_web_copy
-from newsletter.model import Block, Edition, Example, Finding, Issue, IssueId, Node, Place
+from newsletter.model import Block, Digest, Edition, Example, Finding, Issue, IssueId, Node, Place
 from newsletter.store import content, database, examples
 from newsletter.templating import Templates, open_templates
 
 # How far back a figure's wording is compared, and an example's region is balanced.
 RECENT_ISSUES = 8
+_EXAMPLES = TypeAdapter(tuple[Example, ...])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,13 +52,13 @@ def draft_issue(
     issue_id: IssueId,
     *,
     today: date | None = None,
-    picks: Sequence[str] | None = None,
+    frozen: Sequence[Example] | None = None,
 ) -> Draft:
     """Read, pick, render and check one issue.
 
-    ``picks`` are the ids of the examples to show; without, those of the last approval while the
-    header asks for as many, else a fresh pick (DESIGN 5.8). ``today`` is the day of departure, by
-    default the folder's.
+    ``frozen`` are the examples to show, word for word; without, those of the last approval while
+    the header asks for as many, else a fresh pick (DESIGN 5.8): what a feed says later changes
+    nothing that was signed. ``today`` is the day of departure, by default the folder's.
     """
     try:
         templates = open_templates(settings)
@@ -65,7 +67,7 @@ def draft_issue(
     reading = files.read_issue(settings, issue_id, templates=templates)
     if reading.issue is None:
         return Draft(findings=reading.findings)
-    issue, doubts = _with_examples(settings, engine, reading.issue, picks)
+    issue, doubts = _with_examples(settings, engine, reading.issue, frozen)
     registries = files.load_registries(settings)
     edition, faults = _render(settings, presentable(issue, templates), templates, registries)
     checked = _gather(settings, engine, issue, templates, registries)
@@ -78,13 +80,15 @@ def draft_issue(
 
 
 def _with_examples(
-    settings: Settings, engine: Engine, issue: Issue, picks: Sequence[str] | None
+    settings: Settings, engine: Engine, issue: Issue, frozen: Sequence[Example] | None
 ) -> tuple[Issue, tuple[Finding, ...]]:
     with database.read(engine) as connection:
+        if frozen is None:
+            frozen = _approved_examples(connection, issue)
+        if frozen is not None:
+            return replace(issue, examples=tuple(frozen)), ()
         known = examples.candidates(connection)
         recent = examples.recent_features(connection, RECENT_ISSUES)
-        if picks is None:
-            picks = _approved_picks(connection, issue)
     taxonomy = settings.taxonomy
     # What this very issue has featured already (it has left) is still its own.
     mine = tuple(_without(example, issue.id) for example in known)
@@ -92,7 +96,7 @@ def _with_examples(
     try:
         chosen = curate.pick(
             mine,
-            issue.wanted_examples if picks is None else tuple(picks),
+            issue.wanted_examples,
             others,
             objectives=[term.slug for term in taxonomy.objectives],
             regions=[term.slug for term in taxonomy.territories],
@@ -110,16 +114,31 @@ def _without(example: Example, issue_id: str) -> Example:
     return replace(example, featured_in=others)
 
 
-def _approved_picks(connection: Any, issue: Issue) -> tuple[str, ...] | None:
-    """The picks of the newest approval, when the header still asks for the same (DESIGN 5.8)."""
+def _approved_examples(connection: Connection, issue: Issue) -> tuple[Example, ...] | None:
+    """The examples of the newest approval, when the header still asks for the same."""
     for approval in reversed(content.read_approvals(connection, issue.id)):
-        edition = content.read_edition(connection, approval.digest)
         filed = content.read_filed(connection, approval.digest)
-        if edition is None or filed is None:
+        if filed is None:
             continue
         asked = (filed.search or {}).get("wanted_examples")
-        return edition.picks if asked == wanted_json(issue) else None
+        return _thaw(filed) if asked == wanted_json(issue) else None
     return None
+
+
+def read_frozen(connection: Connection, digest: Digest) -> tuple[Example, ...]:
+    """Return the examples of a kept edition as they were worded when it was kept."""
+    filed = content.read_filed(connection, digest)
+    return _thaw(filed) if filed else ()
+
+
+def freeze(shown: Sequence[Example]) -> list[dict[str, Any]]:
+    """Return examples as JSON keeps them."""
+    frozen: list[dict[str, Any]] = _EXAMPLES.dump_python(tuple(shown), mode="json")
+    return frozen
+
+
+def _thaw(filed: content.Filed) -> tuple[Example, ...]:
+    return _EXAMPLES.validate_python((filed.search or {}).get("examples", ()))
 
 
 def wanted_json(issue: Issue) -> int | list[str]:
@@ -151,14 +170,14 @@ def _render(
 
 
 def render_web(
-    settings: Settings, engine: Engine, issue_id: IssueId, *, picks: Sequence[str], today: date
+    settings: Settings, engine: Engine, issue_id: IssueId, *, frozen: Sequence[Example], today: date
 ) -> str:
     """Return the web copy as it reads on *today*; raise ContentError when the issue is gone."""
     templates = open_templates(settings)
     reading = files.read_issue(settings, issue_id, templates=templates)
     if reading.issue is None:
         raise ContentError(f"the issue {issue_id} cannot be read", findings=reading.findings)
-    issue, doubts = _with_examples(settings, engine, reading.issue, picks)
+    issue, doubts = _with_examples(settings, engine, reading.issue, frozen)
     if doubts:
         raise ContentError("an example of this issue is gone", findings=doubts)
     return render_web_copy(

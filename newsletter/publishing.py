@@ -21,7 +21,15 @@ from newsletter.config import Settings
 from newsletter.content import files
 from newsletter.content.calendar import Slot, local_day, long_date, next_free_slot, slot_near
 from newsletter.content.headers import alias
-from newsletter.editions import Draft, draft_issue, read_number, render_web, wanted_json
+from newsletter.editions import (
+    Draft,
+    draft_issue,
+    freeze,
+    read_frozen,
+    read_number,
+    render_web,
+    wanted_json,
+)
 from newsletter.errors import ChecksFailed, ConfigError, Conflict, NotApproved, NotFound
 from newsletter.model import (
     Approval,
@@ -166,6 +174,7 @@ def _file(issue: Issue) -> Filed:
         author=issue.author,
         search={
             "wanted_examples": wanted_json(issue),
+            "examples": freeze(issue.examples),
             "theme": issue.theme,
             "titles": [story.title for story in stories],
             "kinds": _distinct(story.kind for story in stories),
@@ -233,15 +242,14 @@ def correct(
     with database.read(engine) as connection:
         run = runs.read_run(connection, issue_id)
         edition = content.read_edition(connection, run.digest) if run and run.digest else None
+        frozen = read_frozen(connection, edition.digest) if edition else ()
         earlier = content.read_corrections(connection, issue_id)
     if run is None or run.started_at is None or edition is None:
         raise Conflict(
             f"the issue {issue_id} has not left yet",
             remedy="correct its files, and have it approved again",
         )
-    web = render_web(
-        settings, engine, issue_id, picks=edition.picks, today=local_day(now, settings)
-    )
+    web = render_web(settings, engine, issue_id, frozen=frozen, today=local_day(now, settings))
     notes = [(one.at, one.note) for one in earlier] + [(now, note)]
     correction = Correction(
         issue_id=issue_id, at=now, by=name, note=note, web=_with_notes(web, notes, settings)

@@ -19,7 +19,7 @@ from newsletter.checks.catalogue import errors
 from newsletter.config import Settings
 from newsletter.content import files
 from newsletter.content.calendar import local_day, slot_near
-from newsletter.editions import Draft, draft_issue, wanted_json
+from newsletter.editions import Draft, draft_issue, read_frozen, wanted_json
 from newsletter.errors import ConfigError, Conflict, Held, NotFound
 from newsletter.model import DeliveryState, Edition, HeldReason, IssueId, Run, RunState
 from newsletter.publishing import approval_state
@@ -53,9 +53,10 @@ def edition_to_send(
         with database.read(engine) as connection:
             edition = content.read_edition(connection, signatures.digest)
             filed = content.read_filed(connection, signatures.digest)
+            frozen = read_frozen(connection, signatures.digest)
         if edition is None or filed is None:
             continue
-        draft = draft_issue(settings, engine, issue_id, today=today, picks=edition.picks)
+        draft = draft_issue(settings, engine, issue_id, today=today, frozen=frozen)
         if draft.edition is None or draft.issue is None:
             raise held(HeldReason.CHECKS, issue_id)
         asked = (filed.search or {}).get("wanted_examples")

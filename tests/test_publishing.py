@@ -1,11 +1,12 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
 from newsletter import publishing, running
 from newsletter.errors import ChecksFailed, ConfigError, Conflict, Held, NotApproved, NotFound
 from newsletter.model import IssueId, RunState
-from newsletter.store import content, database, examples, runs
+from newsletter.store import content, database, examples, runs, schema
 from tests.pressroom import add_example, add_reader, open_publication, write_issue
 
 ISSUE = IssueId("2026-05-07")
@@ -204,6 +205,15 @@ def test_a_later_collect_changes_nothing_that_is_approved(settings, engine, with
     # The second signature is for the same digest, and a preview shows the same pick.
     again = approve(settings, engine, now, by=DOMINIQUE)
     assert again.signatures.by == (CAMILLE, DOMINIQUE)
+
+
+def test_an_example_edited_at_its_source_leaves_as_it_was_signed(
+    settings, engine, with_example, now
+):
+    signed = approve(settings, engine, now).signatures.digest
+    with database.write(engine) as connection:
+        connection.execute(update(schema.example).values(title="Un tout autre titre"))
+    assert to_send(settings, engine, now).digest == signed
 
 
 def test_asking_for_more_examples_picks_anew(settings, engine, with_example, now):
