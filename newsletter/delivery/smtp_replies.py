@@ -14,6 +14,7 @@ from newsletter.delivery.states import Reply
 
 MAX_LINE_BYTES = 4_096  # RFC 5321 §4.5.3.1.5 says 512; some relays write more
 MAX_REPLY_LINES = 128
+MAX_KNOWN = 32
 _REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])([ -]?)(.*)")
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:\s+|$)")
 
@@ -28,11 +29,12 @@ class Desync(Exception):
 class ReplyReader:
     """Cuts a stream of bytes into replies; raises Desync at the first line that is none."""
 
-    __slots__ = ("_buffer", "_lines")
+    __slots__ = ("_buffer", "_known", "_lines")
 
     def __init__(self) -> None:
         self._buffer = b""
         self._lines: list[bytes] = []  # of a reply that goes on
+        self._known: dict[bytes, Reply] = {}  # three replies of four are always the same line
 
     @property
     def is_empty(self) -> bool:
@@ -44,8 +46,10 @@ class ReplyReader:
         lines = (self._buffer + data).split(b"\n")
         self._buffer = lines.pop()
         for line in lines:
-            if (reply := self._read_line(line)) is not None:
-                yield reply
+            reply = None if self._lines else self._known.get(line)
+            if reply is None and (reply := self._read_line(line)) is None:
+                continue
+            yield reply
         if len(self._buffer) > MAX_LINE_BYTES:
             raise Desync("a line without an end")
 
@@ -59,7 +63,10 @@ class ReplyReader:
         if self._lines and not self._lines[0].startswith(code):
             raise Desync("the code changes within one reply")
         if not self._lines and mark != b"-":
-            return _to_reply(int(code), text)
+            reply = _to_reply(int(code), text)
+            if len(self._known) < MAX_KNOWN:
+                self._known[line] = reply
+            return reply
         self._lines.append(code + text)
         if len(self._lines) > MAX_REPLY_LINES:
             raise Desync("a reply without an end")

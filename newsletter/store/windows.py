@@ -14,10 +14,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
     Connection,
+    Dialect,
     bindparam,
     exists,
     insert,
@@ -310,18 +313,39 @@ def _record(
     holds: bool,  # noqa: FBT001 - private, one caller
 ) -> None:
     ours = {"run": lease.run_id, "me": lease.owner, "mine": lease.fence}
-    sent = [
-        {**ours, "reader": result.subscriber_id, "said": result.reply, "at": now}
-        for result in results
-        if result.state is DeliveryState.SENT
-    ]
+    sent = [result for result in results if result.state is DeliveryState.SENT]
     others = [result for result in results if result.state is not DeliveryState.SENT]
     if sent:
-        connection.execute(_RECORD_SENT, sent)
+        _record_sent(connection, ours, sent, now)
     for statement, group in _sort_by_statement(others, holds):
         connection.execute(statement, [_values(ours, result, now) for result in group])
     if others:
         connection.execute(insert(_event), [_to_event(lease, result, now) for result in others])
+
+
+def _record_sent(
+    connection: Connection, ours: Mapping[str, Any], sent: Sequence[Result], now: datetime
+) -> None:
+    """Record the good news by the driver itself: half the time of a message's ledger."""
+    sql, names, fixed = _compile_sent(connection.dialect)
+    same = {**fixed, **ours, "at": _INSTANT.process_bind_param(now, connection.dialect)}
+    rows = [same | {"reader": result.subscriber_id, "said": result.reply} for result in sent]
+    if names is None:
+        connection.exec_driver_sql(sql, rows)
+    else:
+        pick_values = itemgetter(*names)
+        connection.exec_driver_sql(sql, [pick_values(row) for row in rows])
+
+
+@cache
+def _compile_sent(dialect: Dialect) -> tuple[str, tuple[str, ...] | None, dict[str, Any]]:
+    """Return the statement, the order of its values (None: by name), and those always the same."""
+    compiled = _RECORD_SENT.compile(dialect=dialect)
+    names = tuple(compiled.positiontup) if compiled.positiontup else None
+    return str(compiled), names, dict(compiled.params)
+
+
+_INSTANT = schema.Instant()
 
 
 def _sort_by_statement(
