@@ -8,5 +8,6 @@ from newsletter.config import find_file, load_settings
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    for name in ("apscheduler", "mail.log"):  # the embedded relay would log addresses (P12)
+        logging.getLogger(name).setLevel(logging.WARNING)
     run_scheduler(load_settings(find_file(Path(__file__).resolve().parent)))

@@ -9,17 +9,14 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable
-from contextlib import ExitStack
+from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.blocking import BlockingScheduler
 
 from newsletter.config import Settings, load_keys
 from newsletter.delivery.dispatch import dispatch
-from newsletter.metrics import serve_figures
 from newsletter.model import RunId
 from newsletter.schedule import tick
 from newsletter.store.opening import open_store
@@ -41,60 +38,64 @@ def now() -> datetime:
 def run_scheduler(settings: Settings) -> None:
     """Tick until the process is asked to end; a dispatch in flight ends cleanly first."""
     engine, keys = open_store(settings), load_keys(settings)
-    scheduler = BlockingScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(THREADS)})
+    scheduler = BlockingScheduler(timezone=UTC)
     stop = threading.Event()
-    once = Once(scheduler)
 
-    def launch(run_id: RunId) -> None:
-        once(f"run {run_id}", lambda: _dispatch(run_id))
-
-    def _dispatch(run_id: RunId) -> None:
+    def dispatch_run(run_id: RunId) -> None:
         result = dispatch(settings, engine, keys, run_id, clock=now, stop=stop)
         log.info("dispatch run=%d finished=%s reason=%s", run_id, result.finished, result.reason)
 
-    scheduler.add_job(
-        lambda: tick(settings, engine, keys, now(), launch=launch, aside=once),
-        "interval",
-        seconds=TICK_EVERY_S,
-        id="tick",
-        next_run_time=now(),
-        misfire_grace_time=None,
-        coalesce=True,
-        max_instances=1,
-    )
-    for sign in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(sign, lambda *_: _end(scheduler, stop))
-    log.info("scheduler every=%ds", TICK_EVERY_S)
-    with ExitStack() as watched:
-        if settings.watch.port:
-            watched.enter_context(serve_figures(settings, engine, settings.watch.port, now))
+    with ThreadPoolExecutor(THREADS) as pool:
+        once = Once(pool)
+
+        def launch(run_id: RunId) -> None:
+            once(f"run {run_id}", lambda: dispatch_run(run_id))
+
+        scheduler.add_job(
+            lambda: tick(settings, engine, keys, now(), launch=launch, aside=once),
+            "interval",
+            seconds=TICK_EVERY_S,
+            id="tick",
+            next_run_time=now(),
+            misfire_grace_time=None,
+            coalesce=True,
+            max_instances=1,
+        )
+        for sign in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(sign, lambda *_: _end(scheduler, stop))
+        log.info("scheduler every=%ds", TICK_EVERY_S)
         scheduler.start()
     engine.dispose()
 
 
 def _end(scheduler: BlockingScheduler, stop: threading.Event) -> None:
-    """Claim nothing more, wait for what is in flight, then return from ``start``."""
+    """Claim nobody more, let the tick end, then return from ``start``."""
     stop.set()
     # The handler interrupts the scheduler's own thread, which must not wait for itself.
     threading.Thread(target=scheduler.shutdown, kwargs={"wait": True}).start()
 
 
 class Once:
-    """Puts chores on threads, one at a time under each name, and logs what they raise (S7)."""
+    """Puts chores on threads, one at a time under each name, and logs what they raise (S7).
 
-    def __init__(self, scheduler: Any) -> None:
-        self._scheduler = scheduler
+    Not one-shot jobs of APScheduler: ``shutdown`` waits for the tick while it holds the lock that
+    ``add_job`` would wait for.
+    """
+
+    def __init__(self, pool: Executor) -> None:
+        self._pool = pool
         self._running: set[str] = set()
         self._lock = threading.Lock()
 
     def __call__(self, name: str, chore: Chore) -> None:
+        """Begin *chore* unless one of this name is still at it."""
         with self._lock:
             if name in self._running:
                 return
             self._running.add(name)
-        self._scheduler.add_job(self._do, args=(name, chore), misfire_grace_time=None)
+        self._pool.submit(self._do, name, chore)
 
-    def _do(self, name: str, chore: Callable[[], None]) -> None:
+    def _do(self, name: str, chore: Chore) -> None:
         try:
             chore()
         except Exception:

@@ -1,0 +1,152 @@
+"""The scheduler as a process of its own: it ticks, sends once, and ends when asked."""
+
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from newsletter import publishing, running
+from newsletter.alarm import Once
+from newsletter.config import load_settings
+from newsletter.content.calendar import WEEKDAYS
+from newsletter.model import IssueId, RunState
+from newsletter.store import database, runs
+from newsletter.store.opening import open_store
+from tests.pressroom import REPOSITORY, add_reader, open_publication, write_issue
+
+DEADLINE = timedelta(seconds=60)
+
+
+@pytest.fixture
+def publication(tmp_path):
+    """An approved issue whose slot was a minute ago, by clocks that show about noon."""
+    now = datetime.now(UTC)
+    ahead = 12 - now.hour
+    zone = f"Etc/GMT{-ahead:+d}"  # the signs of these zones are the other way round
+    local = now + timedelta(hours=ahead)
+    slot = local - timedelta(minutes=1)
+    extra = (
+        f'[schedule]\nday = "{WEEKDAYS[slot.weekday()]}"\ntime = "{slot:%H:%M:%S}"\n'
+        'holidays = "keep"\n'
+    )
+    open_publication(tmp_path, extra)
+    toml = tmp_path / "newsletter.toml"
+    text = toml.read_text("utf-8")
+    toml.write_text(text.replace("[publication]", f'[publication]\ntimezone = "{zone}"'), "utf-8")
+    (tmp_path / "scheduler.py").write_text(
+        (REPOSITORY / "scheduler.py").read_text("utf-8"), "utf-8"
+    )
+
+    settings = load_settings(toml, environ={})
+    (tmp_path / "subscribers").mkdir()
+    engine = open_store(settings)
+    running.is_restored(settings, engine, now - timedelta(hours=1))
+    issue_id = IssueId(slot.date().isoformat())
+    write_issue(settings, issue_id)
+    with database.write(engine) as connection:
+        for number in range(1, 8):
+            add_reader(connection, number)
+    publishing.approve(settings, engine, issue_id, by="Camille Exemple", now=now)
+    yield settings, engine, issue_id
+    engine.dispose()
+
+
+@pytest.fixture
+def start(publication):
+    settings, _, _ = publication
+    processes = []
+
+    def begin():
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, str(settings.root / "scheduler.py")],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+        return processes[-1]
+
+    yield begin
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def wait_until(condition):
+    """Ask again and again, a tenth of a second apart, until it holds."""
+    pause, end = threading.Event(), datetime.now(UTC) + DEADLINE
+    while not condition():
+        assert datetime.now(UTC) < end, "nothing happened in time"
+        pause.wait(0.1)
+
+
+def end(process):
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 0, said
+    return said
+
+
+def run_of(engine, issue_id):
+    with database.read(engine) as connection:
+        return runs.read_run(connection, issue_id)
+
+
+def test_two_schedulers_started_at_once_send_one_issue(publication, start):
+    settings, engine, issue_id = publication
+    one, other = start(), start()
+
+    def is_done():
+        run = run_of(engine, issue_id)
+        return run is not None and run.state is RunState.DONE
+
+    wait_until(is_done)
+    said = end(one) + end(other)
+    assert len(list((settings.var_dir / "mailbox" / "new").iterdir())) == 7
+    assert running.report(engine, issue_id)["sent"] == 7
+    assert said.count("step=judge") == 1
+    assert "lectrice" not in said  # no address in the log (P12)
+
+
+def test_the_scheduler_beats_and_ends_when_asked(publication, start):
+    settings, engine, _ = publication
+    (settings.var_dir / "instance").write_text("0" * 32, "ascii")  # a copy sends nothing
+    process = start()
+
+    def beats():
+        with database.read(engine) as connection:
+            return runs.read_heartbeat(connection) is not None
+
+    wait_until(beats)
+    said = end(process)
+    assert "restored" in said
+    assert list((settings.var_dir / "mailbox" / "new").iterdir()) == []  # only its own alarm left
+
+
+def test_a_chore_is_done_once_at_a_time_and_its_failure_ends_nothing():
+    begun, go_on, failures = threading.Event(), threading.Event(), []
+
+    def slow():
+        begun.set()
+        assert go_on.wait(30)
+        failures.append("slow")
+        raise RuntimeError("a relay that is down")
+
+    with ThreadPoolExecutor(2) as pool:
+        once = Once(pool)
+        once("letters", slow)
+        assert begun.wait(30)
+        once("letters", lambda: failures.append("twice at once"))
+        done = threading.Event()
+        once("feeds", done.set)
+        assert done.wait(30)
+        go_on.set()
+    with ThreadPoolExecutor(1) as pool:
+        again = Once(pool)
+        again("letters", lambda: failures.append("again"))
+    assert failures == ["slow", "again"]
