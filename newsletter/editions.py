@@ -18,7 +18,7 @@ from newsletter.audience.segments import parse_rule
 from newsletter.checks.catalogue import in_order, run_checks
 from newsletter.checks.checked import Checked, Figure, figures
 from newsletter.checks.faults import find
-from newsletter.config import Settings
+from newsletter.config import FILE_NAME, Settings
 from newsletter.content import files
 from newsletter.content.headers import read_front_matter, spellings
 from newsletter.content.issues import ISSUE_KEYS, STORY_KEYS
@@ -261,7 +261,7 @@ def _gather(
         folders=folders,
         numbers=dict(_numbers(settings, issue, folders)),
         figures=tuple(_recent_figures(settings, issue, folders, templates, fields)),
-        lines=_all_lines(settings, issue),
+        lines={**_all_lines(settings, issue), **_setting_lines(settings)},
     )
 
 
@@ -302,6 +302,20 @@ def _all_lines(settings: Settings, issue: Issue) -> Mapping[tuple[str, str], int
         for file, names in places.items()
         for name, (_, line) in _read_header(settings, file, names).items()
     }
+
+
+def _setting_lines(settings: Settings) -> Mapping[tuple[str, str], int]:
+    """Return the first line of newsletter.toml that gives each key."""
+    try:
+        text = (settings.root / FILE_NAME).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        return {}
+    found: dict[tuple[str, str], int] = {}
+    for number, line in enumerate(text.split("\n"), start=1):
+        key = line.partition("=")[0].strip()
+        if "=" in line and key.isidentifier():
+            found.setdefault((FILE_NAME, key), number)
+    return found
 
 
 def _header_lines(settings: Settings, issue: Issue) -> Mapping[str, int]:

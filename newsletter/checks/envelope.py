@@ -66,7 +66,8 @@ def legal_notice(checked: Checked) -> Iterator[Finding]:
     for name in NOTICE:
         said = getattr(checked.settings.publication, name)
         if not said or PLACEHOLDER in said:
-            yield find("no_legal_notice", Place(FILE_NAME, 1), severity=severity, name=name)
+            place = checked.header(name, Place(FILE_NAME, 1))
+            yield find("no_legal_notice", place, severity=severity, name=name)
 
 
 def reserved_addresses(checked: Checked) -> Iterator[Finding]:
