@@ -121,6 +121,8 @@ def _require_its_time(
     match step:
         case Step.JUDGE:
             return
+        case Step.WAIT if issue_id not in files.list_issues(settings):
+            raise running.held(HeldReason.NO_ISSUE, issue_id)
         case Step.WAIT:
             leaves = say_instant(slot_at, settings.publication.zone)
             raise Held(

@@ -116,7 +116,7 @@ def _write_sarif(file: Path, findings: list[Finding]) -> None:
     from newsletter.checks.sarif import to_sarif
 
     document = json.dumps(to_sarif(findings, version("newsletter")), ensure_ascii=False, indent=2)
-    file.write_text(document + "\n", encoding="utf-8")
+    output.write_file(file, [document, "\n"])
 
 
 def _summary(issue_id: str, draft: Draft) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime
 from enum import IntEnum
+from pathlib import Path
 from typing import Any
 
 from newsletter import errors
@@ -107,6 +108,22 @@ def table(rows: Iterable[Mapping[str, object]], columns: Mapping[str, str]) -> N
     widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
     for line in lines:
         say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def write_file(file: Path, pieces: Iterable[str], *, encoding: str = "utf-8") -> int:
+    """Write a file that a person asked for, and return how many *pieces* it holds.
+
+    Raise ConfigError when it cannot be written.
+    """
+    count = 0
+    try:
+        with file.open("w", encoding=encoding, newline="") as opened:
+            for piece in pieces:
+                opened.write(piece)
+                count += 1
+    except OSError as error:
+        raise errors.ConfigError(f"cannot be written: {error.strerror}", path=str(file)) from None
+    return count
 
 
 @contextmanager

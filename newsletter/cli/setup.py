@@ -106,7 +106,9 @@ def blocks(*, as_json: AsJson = False, config: ConfigPath = None) -> int:
 @app.command(rich_help_panel="Run")
 def serve(
     *,
-    port: Annotated[int, typer.Option(help="The port, on loopback; put a proxy before it.")] = 8017,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="The port, on loopback; put a proxy before it.")
+    ] = 8017,
     as_json: AsJson = False,
     config: ConfigPath = None,
 ) -> int:
@@ -117,13 +119,16 @@ def serve(
     """
     import uvicorn
 
+    from newsletter.preview import open_port
     from newsletter.web.app import create_app
 
     publication = Publication(config)
+    listener = open_port(port)
     application = create_app(publication.settings, publication.engine, publication.keys, now)
     address = f"http://127.0.0.1:{port}/"
     if as_json:
         output.show_json({"url": address})
     output.whisper(f"{address} (Ctrl-C ends it)")
-    uvicorn.run(application, host="127.0.0.1", port=port, log_level="warning", server_header=False)
+    served = uvicorn.Config(application, log_level="warning", server_header=False)
+    uvicorn.Server(served).run(sockets=[listener])
     return Exit.DONE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import getpass
 import sys
 from datetime import date, datetime
@@ -121,14 +122,13 @@ def export(
 
     lines = export_subscribers(Publication(config).engine)
     if out is None:
-        for line in lines:
-            sys.stdout.write(line)
+        if as_json:
+            output.show_json({"people": [*csv.DictReader(lines)]})
+        else:
+            sys.stdout.writelines(lines)
         return Exit.DONE
-    count = -1
-    with out.open("w", encoding="utf-8-sig", newline="") as file:
-        for line in lines:
-            file.write(line)
-            count += 1
+    # The mark at the beginning tells Excel the encoding; the first line is the header.
+    count = output.write_file(out, lines, encoding="utf-8-sig") - 1
     if as_json:
         output.show_json({"file": str(out), "people": count})
     else:

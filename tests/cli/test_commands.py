@@ -1,6 +1,7 @@
 """Every command as a person types it, in a publication made by `init`."""
 
 import json
+import socket
 
 import pytest
 import typer
@@ -257,3 +258,37 @@ def test_figures_are_printed_for_prometheus(say):
 
 def test_feedback_without_source_is_a_usage_error(say):
     assert say("feedback")[0] == Exit.USAGE
+
+
+def test_the_list_is_one_document_with_json(say, issue):
+    code, out, _ = say("subscribers", "export", "--json")
+    people = json.loads(out)["people"]
+    assert (code, len(people)) == (Exit.DONE, 2)
+    assert {"email", "prenom", "base_legale", "statut"} <= set(people[0])
+
+
+@pytest.mark.parametrize(
+    "arguments", [("subscribers", "export", "--out"), ("check", "2041-05-07", "--sarif")]
+)
+def test_a_file_that_cannot_be_written_is_a_usage_error(say, tmp_path, arguments):
+    say("new", "2041-05-07")
+    code, _, err = say(*arguments, str(tmp_path / "nowhere" / "file"))
+    assert (code, "nowhere" in err) == (Exit.USAGE, True)
+
+
+def test_sending_an_issue_that_is_not_written_says_so_whatever_the_day(say):
+    for more in ((), ("--now",)):
+        code, out, _ = say("send", "2041-05-09", *more, "--json")
+        assert (code, json.loads(out)["error"]["code"]) == (Exit.DECIDE, "held")
+        assert "newsletter new" in json.loads(out)["error"]["remedy"]
+
+
+@pytest.mark.parametrize("port", ["0", "70000", "x"])
+def test_a_port_that_is_none_is_a_usage_error(say, port):
+    assert say("serve", "--port", port)[0] == Exit.USAGE
+
+
+def test_a_port_that_is_taken_is_one_clear_error(say):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        code, out, _ = say("serve", "--port", str(taken.getsockname()[1]), "--json")
+    assert (code, json.loads(out)["error"]["code"]) == (Exit.USAGE, "config")
