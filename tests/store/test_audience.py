@@ -60,6 +60,8 @@ def test_sql_selects_exactly_those_who_match(engine, settings, now, *, people, s
         }
         assert selected == expected
         assert audience.count_audience(connection, rule, settings, DAY) == len(expected)
+        streamed = [p.id for p in audience.stream_audience(connection, rule, settings, DAY)]
+        assert streamed == sorted(expected)
 
 
 def test_a_person_comes_back_as_they_were_written(engine, now):
