@@ -58,7 +58,7 @@ class Job:
     deadlines: Deadlines
     signs: bool = False
     after: int = -1  # the readers of this job: ids in (after, until]
-    until: int = windows.LAST_ID
+    until: int = ledger.LAST_ID
     progress: Callable[[Tally], None] | None = None
     stop: StopFlag | None = None
 
@@ -163,7 +163,7 @@ class Desk:
     def _open_canary(self) -> _Canary | None:
         tally = self._job.tally
         size = states.canary_size(tally.audience)
-        if not size or tally.sent or tally.refused or self._job.until != windows.LAST_ID:
+        if not size or tally.sent or tally.refused or self._job.until != ledger.LAST_ID:
             return None
         self._supply.budget = size
         return _Canary(size)
@@ -430,8 +430,8 @@ class Desk:
         job = self._job
         run_id, now = job.lease.run_id, job.clock()
         with database.write(job.engine) as connection:
-            ledger.cancel_gone(connection, run_id)
-            ledger.wake_due(connection, run_id, now=now)
+            ledger.cancel_gone(connection, run_id, after=job.after, until=job.until)
+            ledger.wake_due(connection, run_id, now=now, after=job.after, until=job.until)
             left = windows.pick(connection, run_id, after=job.after, size=1, until=job.until)
         return bool(left)
 

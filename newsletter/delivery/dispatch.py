@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import Connection, Engine
 
 from newsletter.audience.suppression import Reason
 from newsletter.config import Keys, Settings
-from newsletter.delivery import crash_points, states
+from newsletter.delivery import crash_points, queue, states
 from newsletter.delivery.commits import LEASE
 from newsletter.delivery.desk import Desk, Ending, Job, StopFlag
 from newsletter.delivery.pacing import choose_window, domain_of
@@ -33,12 +33,12 @@ from newsletter.store.ledger import Lease
 class DispatchResult:
     """What came of one dispatch of a run.
 
-    ``reason`` is '' when all that could be done was done, else one word: ``elsewhere`` (another
-    live dispatcher holds the run), ``stopped`` (by a person), ``terminated`` (the stop flag),
-    ``relay`` (it cannot be used now; ``problem`` says why), ``expired`` (the run's 24 h are over),
-    ``lease_lost``; and when the run was stopped and a person must look: ``policy``,
-    ``configuration``, ``canary``. ``finished``: nothing is pending, sending or deferred, and the
-    run is done. ``due_at``: when the next deferred reader is due.
+    ``reason`` is '' when all that could be done was done, else one word: ``queued`` (workers have
+    it), ``elsewhere`` (another live dispatcher holds the run), ``stopped`` (by a person),
+    ``terminated`` (the stop flag), ``relay`` (it cannot be used now; ``problem`` says why),
+    ``expired`` (the run's 24 h are over), ``lease_lost``; and when the run was stopped and a person
+    must look: ``policy``, ``configuration``, ``canary``. ``finished``: nothing is pending, sending
+    or deferred, and the run is done. ``due_at``: when the next deferred reader is due.
     """
 
     run_id: int
@@ -47,6 +47,19 @@ class DispatchResult:
     reason: str = ""
     problem: str = ""
     due_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Errand:
+    """What every dispatch of a process works with, whatever the run."""
+
+    settings: Settings
+    engine: Engine
+    keys: Keys
+    clock: Callable[[], datetime]
+    progress: Callable[[Tally], None] | None = None
+    stop: StopFlag | None = None
+    deadlines: Deadlines = field(default_factory=Deadlines)
 
 
 def dispatch(
@@ -62,37 +75,61 @@ def dispatch(
 ) -> DispatchResult:
     """Go on with a run until nothing is left to do now; safe to call again at any time.
 
-    A run that is done answers so. Raise NotFound for a run that has not started, StoreError when
-    the ledger cannot be written.
+    A run that is done answers so. Where workers live, they are handed the run (``queued``). Raise
+    NotFound for a run that has not started, StoreError when the ledger cannot be written.
     """
-    with database.read(engine) as connection:
-        run = runs.read_run_by_id(connection, RunId(run_id))
-    if run is None or run.started_at is None:
-        raise NotFound(f"run {run_id} has not started")
+    errand = Errand(
+        settings=settings,
+        engine=engine,
+        keys=keys,
+        clock=clock,
+        progress=progress,
+        stop=stop,
+        deadlines=deadlines or Deadlines(),
+    )
+    run = _read_begun(engine, run_id)
     if run.state is not RunState.DISPATCHING or run.stopped:
         return _report(engine, run_id, Ending("stopped" if run.stopped else ""))
+    if queue.hand_over(engine, run, now=clock()):
+        return _report(engine, run_id, Ending("queued"))
     with owners.open_owner(engine) as owner:
         lease = _take(engine, run, owner, clock())
         if lease is None:
             return _report(engine, run_id, Ending("elsewhere"))
         crash_points.reach("run.started")
         try:
-            ending = _dispatch(
-                settings,
-                engine,
-                keys,
-                run=run,
-                lease=lease,
-                clock=clock,
-                progress=progress,
-                stop=stop,
-                deadlines=deadlines or Deadlines(),
-            )
+            ending = _send(errand, run, lease)
         except BaseException:
             _release(engine, lease)
             raise
         crash_points.reach("run.finishing")
-        return _close(engine, keys, run=run, lease=lease, ending=ending, now=clock())
+        _close(errand, run, ending, lease)
+    return _report(engine, run_id, ending)
+
+
+def dispatch_batch(errand: Errand, run_id: int, *, after: int, until: int) -> Ending:
+    """Dispatch the readers of a run whose ids are in (*after*, *until*]: a worker's job.
+
+    Under the fence of the run, which no worker moves: rows claimed by one are locked for the
+    others, and what a dead one was sending becomes unknown by the same proof.
+    """
+    engine = errand.engine
+    run = _read_begun(engine, run_id)
+    if run.state is not RunState.DISPATCHING or run.stopped:
+        return Ending("stopped" if run.stopped else "")
+    with owners.open_owner(engine) as owner:
+        settle_dead(engine, run, errand.clock())
+        ending = _send(errand, run, Lease(run.id, owner, run.fence), after=after, until=until)
+    _close(errand, run, ending)
+    return ending
+
+
+def _read_begun(engine: Engine, run_id: int) -> Run:
+    with database.read(engine) as connection:
+        run = runs.read_run_by_id(connection, RunId(run_id))
+    if run is None or run.started_at is None:
+        raise NotFound(f"run {run_id} has not started")
+    return run
 
 
 def _take(engine: Engine, run: Run, owner: str, now: datetime) -> Lease | None:
@@ -109,26 +146,31 @@ def _take(engine: Engine, run: Run, owner: str, now: datetime) -> Lease | None:
         return lease
 
 
-def _dispatch(
-    settings: Settings,
-    engine: Engine,
-    keys: Keys,
-    *,
-    run: Run,
-    lease: Lease,
-    clock: Callable[[], datetime],
-    progress: Callable[[Tally], None] | None,
-    stop: StopFlag | None,
-    deadlines: Deadlines,
+def settle_dead(engine: Engine, run: Run, now: datetime) -> None:
+    """Make unknown what the dead were sending."""
+    with database.write(engine) as connection:
+        is_dead = owners.death_prover(engine, connection)
+        ledger.bury_dead(connection, run.id, is_dead=is_dead, now=now)
+
+
+def conclude(errand: Errand, run: Run) -> None:
+    """Expire a run whose time is over, finish one with nothing left."""
+    over = errand.clock() >= _deadline_of(run)
+    _close(errand, run, Ending("expired" if over else ""))
+
+
+def _send(
+    errand: Errand, run: Run, lease: Lease, *, after: int = -1, until: int = ledger.LAST_ID
 ) -> Ending:
-    assert run.started_at is not None
-    deadline_at = (run.reopened_at or run.started_at) + states.RUN_DEADLINE
-    if clock() >= deadline_at:
+    settings, engine = errand.settings, errand.engine
+    if errand.clock() >= _deadline_of(run):
         return Ending("expired")
     with database.read(engine) as connection:
-        tally = ledger.tally(connection, run.id)
-        compiled = _compile(connection, settings, keys, run)
-    if not tally.pending:
+        whole = until == ledger.LAST_ID
+        # A batch does not count ten million rows to send five hundred.
+        tally = ledger.tally(connection, run.id) if whole else Tally()
+        compiled = _compile(connection, settings, errand.keys, run)
+    if whole and not tally.pending:
         return Ending()
     with open_endpoints(settings) as endpoints:
         job = Job(
@@ -137,15 +179,23 @@ def _dispatch(
             compiled=compiled,
             endpoints=endpoints,
             window=choose_window(settings.relay),
-            clock=clock,
-            deadline_at=deadline_at,
+            clock=errand.clock,
+            deadline_at=_deadline_of(run),
             tally=tally,
-            deadlines=deadlines,
+            deadlines=errand.deadlines,
             signs=bool(settings.relay.dkim.selector),
-            progress=progress,
-            stop=stop,
+            after=after,
+            until=until,
+            progress=errand.progress,
+            stop=errand.stop,
         )
         return asyncio.run(_run(job))
+
+
+def _deadline_of(run: Run) -> datetime:
+    begun_at = run.reopened_at or run.started_at
+    assert begun_at is not None  # ``_read_begun`` looked
+    return begun_at + states.RUN_DEADLINE
 
 
 async def _run(job: Job) -> Ending:
@@ -188,19 +238,18 @@ def load_signer(settings: Settings) -> Signer | None:
 # --- the end -------------------------------------------------------------------------------------
 
 
-def _close(
-    engine: Engine, keys: Keys, *, run: Run, lease: Lease, ending: Ending, now: datetime
-) -> DispatchResult:
-    """Write the end of a dispatch: expire, stop, finish, let go."""
-    with database.write(engine) as connection:
+def _close(errand: Errand, run: Run, ending: Ending, lease: Lease | None = None) -> None:
+    """Write the end of a dispatch: expire, stop, let go, finish."""
+    now = errand.clock()
+    with database.write(errand.engine) as connection:
         if ending.reason == "expired":
             ledger.expire(connection, run.id, now=now)
         if ending.stops_run:
             ledger.stop_run(connection, run.id, reason=ending.reason, now=now)
-        ledger.release_lease(connection, lease)
+        if lease is not None:
+            ledger.release_lease(connection, lease)
         if ledger.finish(connection, run.id, now=now):
-            _suppress_vanished(connection, keys, run.id, now)
-    return _report(engine, run.id, ending)
+            _suppress_vanished(connection, errand.keys, run.id, now)
 
 
 def _release(engine: Engine, lease: Lease) -> None:

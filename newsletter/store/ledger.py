@@ -36,6 +36,8 @@ _delivery = schema.delivery
 _subscriber = schema.subscriber
 _event = schema.event
 
+LAST_ID = 2**63 - 1
+
 #: States that still may lead to a submission: a run with none of them is done.
 OPEN = (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.DEFERRED)
 #: States from which nothing has been submitted and nothing is being.
@@ -216,7 +218,9 @@ def give_up(
 # --- on the way ----------------------------------------------------------------------------------
 
 
-def wake_due(connection: Connection, run_id: int, *, now: datetime) -> int:
+def wake_due(
+    connection: Connection, run_id: int, *, now: datetime, after: int = -1, until: int = LAST_ID
+) -> int:
     """Make deferred readers pending whose time has come."""
     done = connection.execute(
         update(_delivery)
@@ -224,6 +228,8 @@ def wake_due(connection: Connection, run_id: int, *, now: datetime) -> int:
             _delivery.c.run_id == run_id,
             _delivery.c.state == DeliveryState.DEFERRED,
             _delivery.c.not_before <= now,
+            _delivery.c.subscriber_id > after,
+            _delivery.c.subscriber_id <= until,
         )
         .values(state=DeliveryState.PENDING, not_before=None)
     )
@@ -253,7 +259,9 @@ def cancel_reader(connection: Connection, subscriber_id: int, *, reason: str = "
     return done.rowcount
 
 
-def cancel_gone(connection: Connection, run_id: int) -> int:
+def cancel_gone(
+    connection: Connection, run_id: int, *, after: int = -1, until: int = LAST_ID
+) -> int:
     """Cancel the pending and deferred rows of people who may no longer be written to."""
     gone = ~exists().where(
         _subscriber.c.id == _delivery.c.subscriber_id,
@@ -265,6 +273,8 @@ def cancel_gone(connection: Connection, run_id: int) -> int:
         .where(
             _delivery.c.run_id == run_id,
             _delivery.c.state.in_(WAITING),
+            _delivery.c.subscriber_id > after,
+            _delivery.c.subscriber_id <= until,
             gone,
         )
         .values(state=DeliveryState.CANCELLED, reason="left", not_before=None, address=None)

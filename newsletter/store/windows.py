@@ -31,7 +31,7 @@ from sqlalchemy import (
 
 from newsletter.model import DeliveryState, Digest, Edition, IssueId, RunState
 from newsletter.store import schema
-from newsletter.store.ledger import GONE, Lease
+from newsletter.store.ledger import GONE, LAST_ID, Lease
 
 _run = schema.run
 _delivery = schema.delivery
@@ -105,8 +105,6 @@ _PICK = (
     .order_by(_delivery.c.subscriber_id)
     .limit(bindparam("size"))
 )
-
-LAST_ID = 2**63 - 1
 
 
 def pick(

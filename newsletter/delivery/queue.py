@@ -1,0 +1,119 @@
+"""Batches of readers as jobs of Procrastinate, enqueued in the ledger's own transaction.
+
+In: an engine, a begun run. Out: whether workers have it. Never: a reader's state; a batch handed
+out twice does no harm, for only pending rows are claimed. SQLite has no queue.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Engine, func, select, text
+
+from newsletter.model import DeliveryState, Run
+from newsletter.store import database, schema
+from newsletter.store.ledger import cancel_gone, wake_due
+
+if TYPE_CHECKING:
+    from procrastinate import App
+
+BATCH = 500
+TASK = "dispatch"
+#: A worker without a heartbeat for so long is taken for dead, and its jobs are started again.
+STALE_S = 30.0
+
+_delivery = schema.delivery
+
+
+def hand_over(engine: Engine, run: Run, *, now: datetime, stale_s: float = STALE_S) -> bool:
+    """Give the run to the workers; False when there are none and the caller must dispatch.
+
+    Nothing is enqueued while jobs of the run are waiting or running.
+    """
+    if engine.dialect.name != "postgresql":
+        return False
+    with database.write(engine) as connection:
+        if not count_workers(connection, stale_s):
+            return False
+        # One at a time: two that ask at once would enqueue everything twice.
+        connection.execute(
+            text("SELECT pg_advisory_xact_lock(hashtext('newsletter hand over'), :run)"),
+            {"run": run.id},
+        )
+        if not _has_jobs(connection, run.id):
+            cancel_gone(connection, run.id)
+            wake_due(connection, run.id, now=now)
+            enqueue(connection, run.id)
+        return True
+
+
+def count_workers(connection: Connection, stale_s: float = STALE_S) -> int:
+    """Count the workers whose heartbeat is fresh."""
+    if connection.scalar(text("SELECT to_regclass('procrastinate_workers')")) is None:
+        return 0
+    alive = text(
+        "SELECT count(*) FROM procrastinate_workers "
+        "WHERE last_heartbeat > now() - make_interval(secs => :stale)"
+    )
+    return connection.scalar(alive, {"stale": stale_s}) or 0
+
+
+def _has_jobs(connection: Connection, run_id: int) -> bool:
+    jobs = text(
+        "SELECT EXISTS (SELECT 1 FROM procrastinate_jobs WHERE task_name = :task "
+        "AND status IN ('todo', 'doing') AND (args->>'run')::bigint = :run)"
+    )
+    return bool(connection.scalar(jobs, {"task": TASK, "run": run_id}))
+
+
+def enqueue(connection: Connection, run_id: int, *, size: int = BATCH) -> int:
+    """Enqueue a job for each batch of pending readers, in the caller's transaction."""
+    app = _writer().with_connector(_connector())
+    batches = find_batches(connection, run_id, size)
+    for after, until in batches:
+        lock = f"{run_id}:{after}"
+        app.configure_task(
+            TASK, lock=lock, connection=connection.connection.driver_connection
+        ).defer(run=run_id, after=after, until=until)
+    return len(batches)
+
+
+def find_batches(connection: Connection, run_id: int, size: int) -> list[tuple[int, int]]:
+    """Return the ranges (after, until] of ids that hold *size* pending readers each."""
+    place = func.row_number().over(order_by=_delivery.c.subscriber_id) - 1
+    pending = (
+        select(_delivery.c.subscriber_id, (place // size).label("batch"))
+        .where(_delivery.c.run_id == run_id, _delivery.c.state == DeliveryState.PENDING)
+        .subquery()
+    )
+    rows = connection.execute(
+        select(func.min(pending.c.subscriber_id), func.max(pending.c.subscriber_id))
+        .group_by(pending.c.batch)
+        .order_by(pending.c.batch)
+    )
+    return [(row[0] - 1, row[1]) for row in rows]
+
+
+@cache
+def _writer() -> App:
+    from procrastinate import App
+
+    return App(connector=_connector())
+
+
+@cache
+def _connector() -> Any:
+    from procrastinate import SyncPsycopgConnector
+
+    return SyncPsycopgConnector()  # never opened: jobs go through the ledger's own connection
+
+
+def install(connection: Connection) -> None:
+    """Lay down Procrastinate's tables when they are not there (its schema is its own SQL)."""
+    from procrastinate.schema import SchemaManager
+
+    if connection.scalar(text("SELECT to_regclass('procrastinate_jobs')")) is None:
+        # The driver's own call: its colons and percent signs are no parameters.
+        connection.connection.driver_connection.execute(SchemaManager.get_schema())  # type: ignore[union-attr]

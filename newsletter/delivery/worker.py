@@ -1,0 +1,147 @@
+"""One dispatch worker on PostgreSQL: takes batches, sends them with the very same loop.
+
+In: an errand (settings, engine, keys, clock, stop flag). Out: nothing; it works until it is
+stopped. Never: state of its own: whatever it was doing when it died, the ledger and the queue know.
+Any number of them work side by side, none leads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from newsletter.config import Relay, Settings
+from newsletter.delivery import queue
+from newsletter.delivery.dispatch import Errand, conclude, dispatch_batch, settle_dead
+from newsletter.errors import ConfigError
+from newsletter.model import RunState
+from newsletter.store import database, runs
+
+if TYPE_CHECKING:
+    from procrastinate import App
+
+WATCH_S = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tempo:
+    """How often a worker shows that it lives, and looks after the dead."""
+
+    heartbeat_s: float = 10.0
+    stale_s: float = queue.STALE_S
+    sweep_s: float = 15.0
+    polling_s: float = 5.0
+
+
+def work(errand: Errand, *, tempo: Tempo | None = None) -> None:
+    """Take batches until the errand's stop flag is set; raise ConfigError on SQLite."""
+    if errand.engine.dialect.name != "postgresql":
+        raise ConfigError(
+            "workers need PostgreSQL",
+            key="database.url",
+            remedy="on SQLite `newsletter run` and `send` dispatch by themselves",
+        )
+    with database.write(errand.engine) as connection:
+        queue.install(connection)
+    asyncio.run(_Worker(errand, tempo or Tempo()).run())
+
+
+class _Worker:
+    """Procrastinate's worker, a sweep beside it, and the stop flag above both."""
+
+    def __init__(self, errand: Errand, tempo: Tempo) -> None:
+        self._errand = errand
+        self._tempo = tempo
+
+    async def run(self) -> None:
+        app = self._open_app()
+        async with app.open_async():
+            tempo = self._tempo
+            worker = asyncio.create_task(
+                app.run_worker_async(
+                    concurrency=1,
+                    install_signal_handlers=False,
+                    fetch_job_polling_interval=tempo.polling_s,
+                    update_heartbeat_interval=tempo.heartbeat_s,
+                    stalled_worker_timeout=tempo.stale_s,
+                    delete_jobs="successful",
+                )
+            )
+            sweep = asyncio.create_task(self._sweep_for_ever(app))
+            try:
+                await self._wait_for_stop(worker)
+            finally:
+                sweep.cancel()
+                worker.cancel()  # it ends after the batch in hand, which sees the flag as well
+                await asyncio.gather(worker, sweep, return_exceptions=True)
+
+    async def _wait_for_stop(self, worker: asyncio.Task[None]) -> None:
+        stop = self._errand.stop
+        while not (stop is not None and stop.is_set()):
+            done, _ = await asyncio.wait({worker}, timeout=WATCH_S)
+            if done:
+                worker.result()
+                return
+
+    def _open_app(self) -> App:
+        from procrastinate import App, PsycopgConnector
+
+        url = self._errand.engine.url.set(drivername="postgresql")
+        app = App(connector=PsycopgConnector(conninfo=url.render_as_string(hide_password=False)))
+
+        @app.task(name=queue.TASK)
+        def dispatch(run: int, after: int, until: int) -> None:
+            """Run in a thread: the loop of the dispatch is its own."""
+            dispatch_batch(self._share(), run, after=after, until=until)
+
+        return app
+
+    def _share(self) -> Errand:
+        """Return the errand with this worker's share of what the relays allow in a second."""
+        with database.read(self._errand.engine) as connection:
+            workers = max(1, queue.count_workers(connection, self._tempo.stale_s))
+        return replace(self._errand, settings=share_settings(self._errand.settings, workers))
+
+    async def _sweep_for_ever(self, app: App) -> None:
+        while True:
+            await asyncio.sleep(self._tempo.sweep_s)
+            await self._retry_stalled(app)
+            await asyncio.to_thread(self._look_after_runs)
+
+    async def _retry_stalled(self, app: App) -> None:
+        """Start the jobs of dead workers again: nobody else does (RECIPES 4)."""
+        manager: Any = app.job_manager
+        for job in await manager.get_stalled_jobs(seconds_since_heartbeat=self._tempo.stale_s):
+            await manager.retry_job(job)
+
+    def _look_after_runs(self) -> None:
+        """Settle the dead, wake who is due, hand out what nobody has: any worker may."""
+        engine, now = self._errand.engine, self._errand.clock()
+        with database.read(engine) as connection:
+            begun = runs.unfinished_runs(connection)
+        for run in begun:
+            if run.stopped or run.state is not RunState.DISPATCHING:
+                continue
+            settle_dead(engine, run, now)
+            queue.hand_over(engine, run, now=now, stale_s=self._tempo.stale_s)
+            conclude(self._errand, run)
+
+
+def share_settings(settings: Settings, workers: int) -> Settings:
+    """Divide the rates of every relay among *workers*."""
+    return settings.model_copy(
+        update={
+            "relay": _share_relay(settings.relay, workers),
+            "relays": tuple(_share_relay(relay, workers) for relay in settings.relays),
+        }
+    )
+
+
+def _share_relay(relay: Relay, workers: int) -> Relay:
+    rates = {
+        name: rate / workers
+        for name in ("rate_per_s", "rate_per_hour")
+        if (rate := getattr(relay, name))
+    }
+    return relay.model_copy(update=rates)

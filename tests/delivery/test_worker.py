@@ -1,0 +1,150 @@
+"""Batches as jobs on PostgreSQL: several workers, one killed, one stopped, everybody once."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from newsletter.config import Relay
+from newsletter.delivery import queue
+from newsletter.delivery.dispatch import Errand, dispatch
+from newsletter.delivery.worker import share_settings, work
+from newsletter.errors import ConfigError
+from newsletter.model import RunId
+from newsletter.store import database, ledger, runs
+from tests.delivery.scenery import start_run, states_of, with_relay
+from tests.delivery.sink import Manners
+
+
+@pytest.fixture
+def queued_engine(postgres_engine):
+    with database.write(postgres_engine) as connection:
+        queue.install(connection)
+        queue.install(connection)  # twice is once
+    return postgres_engine
+
+
+def count_jobs(connection) -> int:
+    return connection.scalar(text("SELECT count(*) FROM procrastinate_jobs"))
+
+
+def test_batches_cover_every_pending_reader_once(queued_engine, now):
+    run_id = start_run(queued_engine, now, readers=23)
+    with database.write(queued_engine) as connection:
+        batches = queue.find_batches(connection, run_id, 5)
+        ids = [standing.subscriber_id for standing in ledger.readers(connection, run_id)]
+    sizes = [sum(after < reader <= until for reader in ids) for after, until in batches]
+    assert sizes == [5, 5, 5, 5, 3]
+
+
+def test_jobs_live_and_die_with_the_ledgers_transaction(queued_engine, now):
+    run_id = start_run(queued_engine, now, readers=23)
+    with pytest.raises(ZeroDivisionError), database.write(queued_engine) as connection:
+        assert queue.enqueue(connection, run_id, size=5) == 5
+        raise ZeroDivisionError
+    with database.write(queued_engine) as connection:
+        assert count_jobs(connection) == 0
+        queue.enqueue(connection, run_id, size=5)
+    with database.read(queued_engine) as connection:
+        assert count_jobs(connection) == 5
+
+
+def test_without_workers_the_caller_dispatches_itself(
+    queued_engine, settings, keys, now, start_sink
+):
+    sink = start_sink()
+    run_id = start_run(queued_engine, now, readers=5)
+    relay = with_relay(settings, sink.url)
+    assert dispatch(relay, queued_engine, keys, run_id, clock=lambda: now).tally.sent == 5
+
+
+def test_with_a_worker_the_run_is_handed_over_once(queued_engine, settings, keys, now):
+    run_id = start_run(queued_engine, now, readers=5)
+    with database.write(queued_engine) as connection:
+        connection.execute(text("SELECT procrastinate_register_worker_v1()"))
+    for _ in range(2):
+        result = dispatch(settings, queued_engine, keys, run_id, clock=lambda: now)
+        assert (result.reason, result.tally.pending) == ("queued", 5)
+    with database.read(queued_engine) as connection:
+        assert count_jobs(connection) == 1
+
+
+def test_workers_need_postgresql(sqlite_engine, settings, keys, now):
+    errand = Errand(settings=settings, engine=sqlite_engine, keys=keys, clock=lambda: now)
+    with pytest.raises(ConfigError, match="PostgreSQL"):
+        work(errand)
+
+
+def test_workers_share_what_the_relays_allow(settings):
+    relay = Relay(url="smtp://relay.example:25", rate_per_s=30, rate_per_hour=900)
+    shared = share_settings(settings.model_copy(update={"relay": relay, "relays": (relay,)}), 3)
+    assert (shared.relay.rate_per_s, shared.relays[0].rate_per_hour) == (10, 300)
+
+
+def test_three_workers_one_killed_one_stopped_reach_everybody_once(
+    queued_engine, settings, now, tmp_path, start_sink, monkeypatch
+):
+    monkeypatch.setattr(queue, "BATCH", 100)
+    sink = start_sink(Manners(reply_delay_s=0.004))
+    run_id = start_run(queued_engine, now, readers=1_500)
+    order = json.dumps(
+        {
+            "root": str(tmp_path), "relay": sink.url, "now": now.isoformat(),
+            "database": queued_engine.url.render_as_string(hide_password=False),
+        }
+    )  # fmt: skip
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.delivery.laborer", order], cwd=Path(__file__).parents[2]
+        )
+        for _ in range(3)
+    ]
+    try:
+        _wait_for(lambda: _alive(queued_engine) == 3)
+        with database.write(queued_engine) as connection:
+            queue.enqueue(connection, run_id, size=100)
+        _wait_for(lambda: len(sink.accepted()) > 150)
+        workers[0].send_signal(signal.SIGKILL)
+        _wait_for(lambda: len(sink.accepted()) > 400)
+        workers[1].send_signal(signal.SIGTERM)
+        assert workers[1].wait(20) == 0
+        _wait_for(lambda: _is_done(queued_engine, run_id))
+    finally:
+        workers[2].send_signal(signal.SIGTERM)
+        for worker in workers:
+            worker.wait(20)
+    assert workers[2].returncode == 0
+    taken = Counter(accepted.recipient for accepted in sink.accepted())
+    assert max(taken.values()) == 1
+    by_address = states_of(queued_engine, run_id)
+    counts = Counter(by_address.values())
+    assert counts["sent"] + counts["unknown"] == 1_500
+    assert counts["unknown"] <= 2 + 2 * 8  # one killed worker's
+    for address, state in by_address.items():
+        assert address in taken or state == "unknown"
+
+
+def _alive(engine) -> int:
+    with database.read(engine) as connection:
+        return queue.count_workers(connection, 1.0)
+
+
+def _is_done(engine, run_id) -> bool:
+    with database.read(engine) as connection:
+        return runs.read_run_by_id(connection, RunId(run_id)).state == "done"
+
+
+def _wait_for(condition, seconds: float = 60) -> None:
+    for _ in range(int(seconds / 0.05)):
+        if condition():
+            return
+        threading.Event().wait(0.05)
+    raise AssertionError("it never came")
