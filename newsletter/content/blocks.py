@@ -29,6 +29,11 @@ class Role(StrEnum):
     MORE = "more"  # a link in the mail, the text itself on the web copy
     COLUMNS = "columns"  # the blocks inside stand side by side
 
+    @property
+    def holds_blocks(self) -> bool:
+        """Whether blocks may stand inside: side by side, or on the web copy only."""
+        return self in {Role.COLUMNS, Role.MORE}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldDeclaration:
@@ -91,7 +96,11 @@ def declare(name: str, about: object, path: str) -> BlockDeclaration:
     )
 
 
-RESERVED = {"title", "body", "place", "level", "name", "fields"}
+# What macros know of a block besides its fields (``mail.nodes.values_of``).
+RESERVED = {
+    *("title", "body", "place", "level", "name", "fields"),
+    *("intro", "children", "columns", "anchor", "story"),
+}
 
 
 def _declare_field(block: str, key: object, said: Any, path: str) -> FieldDeclaration:

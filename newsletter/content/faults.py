@@ -225,6 +225,11 @@ FAULTS: Final[dict[str, Fault]] = {
         "The block “{name}” stands too deep: a block holds blocks, and these hold none.",
         "Take it out of the block around it.",
     ),
+    "misplaced_block": Fault(
+        ERROR,
+        "The block “{name}” cannot stand inside the block “{outer}”.",
+        "Close “{outer}” with a line “:::” before it, and write “{name}” after.",
+    ),
     "missing_field": Fault(
         ERROR,
         "The block “{name}” lacks its field “{key}”.",

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator
 
 from markdown_it.token import Token
 
-from newsletter.content.blocks import read_fields
+from newsletter.content.blocks import BlockDeclaration, Role, read_fields
 from newsletter.content.debris import compose
 from newsletter.content.faults import find, shorten
 from newsletter.content.fences import Fence
@@ -202,15 +202,44 @@ class _Builder:
                     del values[name]
                 else:
                     values[name] = value
+        body, misplaced = self._part_nested(declaration, tuple(self.build(inner)))
         return [
             Block(
                 name=declaration.name,
                 place=place,
                 title=self._set(fence.title, place),
                 fields=values,
-                body=tuple(self.build(inner)),
-            )
+                body=body,
+            ),
+            *misplaced,
         ]
+
+    def _part_nested(
+        self, outer: BlockDeclaration, nodes: tuple[Node, ...]
+    ) -> tuple[tuple[Node, ...], list[Block]]:
+        """Part what may stand inside *outer* from the blocks that may not.
+
+        Those are findings, and follow it: a preview still shows them. The examples' place is never
+        in what only the web copy shows, where the mail would lose them.
+        """
+        misplaced = [
+            node
+            for node in nodes
+            if isinstance(node, Block)
+            and node.convention is None
+            and not self._may_hold(outer, self.house.blocks[node.name])
+        ]
+        for node in misplaced:
+            self.findings.append(
+                find("misplaced_block", node.place, name=node.name, outer=outer.name)
+            )
+        return tuple(node for node in nodes if node not in misplaced), misplaced
+
+    @staticmethod
+    def _may_hold(outer: BlockDeclaration, inner: BlockDeclaration) -> bool:
+        if outer.role is Role.MORE and inner.role is Role.EXAMPLES:
+            return False
+        return outer.role is not None and outer.role.holds_blocks
 
     def _settle(  # noqa: PLR0911 (one return a kind)
         self, kind: Kind, value: object, entry: Entry, tokens: list[Token] | None

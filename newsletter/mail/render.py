@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -43,7 +43,7 @@ from newsletter.mail.press import (
 from newsletter.mail.text import fold
 from newsletter.mail.theme import prose_styles
 from newsletter.mail.view import WORDS_A_MINUTE, Album, Medium, view_issue, view_story
-from newsletter.model import Block, Digest, Edition, Issue, Node, Story
+from newsletter.model import Block, Digest, Edition, Issue, Node, Prose, Story
 
 if TYPE_CHECKING:
     from newsletter.config import Settings
@@ -183,10 +183,16 @@ def spot_of(part: Part, bench: Bench) -> Spot:
 
 
 def view_notes(bench: Bench, medium: Medium) -> list[dict[str, Any]]:
-    """Return the notes as a medium shows them, each with the anchors that call it."""
+    """Return the notes as a medium shows them, each with the anchors that call it.
+
+    A note called only where the web copy alone shows it is listed there only; numbers never change.
+    """
+    called = _called_notes(bench, medium)
     styles = {**prose_styles(bench.templates.theme), "p": "display:inline"}
     seen = []
     for note in bench.issue.notes:
+        if note.number not in called:
+            continue
         if medium is Medium.TEXT:
             body = render_text(note.body)
             address = note.source.url if note.source else ""
@@ -207,27 +213,51 @@ def _unwrap(html: str) -> str:
 
 def _references(bench: Bench, number: int) -> list[str]:
     """Return the anchors of the calls of a note, as the web copy carries them."""
+    bodies = [note.body for note in bench.issue.notes]
     return [
-        str(child.meta["anchor"])
-        for prose in _proses(bench.issue)
-        for token in prose
-        for child in token.children or ()
-        if child.type == "note_ref" and child.meta.get("number") == number
+        str(meta["anchor"])
+        for tokens in (*_proses(bench, Medium.WEB), *bodies)
+        for meta in _calls(tokens)
+        if meta.get("number") == number
     ]
 
 
-def _proses(issue: Issue) -> list[Sequence[Any]]:
-    def walk(nodes: Sequence[Node]) -> list[Sequence[Any]]:
-        found: list[Sequence[Any]] = []
+def _called_notes(bench: Bench, medium: Medium) -> set[int]:
+    """Return the numbers that a medium shows, those that its notes call included."""
+    bodies = {note.number: note.body for note in bench.issue.notes}
+    called: set[int] = set()
+    waiting = [meta["number"] for tokens in _proses(bench, medium) for meta in _calls(tokens)]
+    while waiting:
+        number = waiting.pop()
+        if number not in called:
+            called.add(number)
+            waiting += [meta["number"] for meta in _calls(bodies.get(number, ()))]
+    return called
+
+
+def _calls(tokens: Sequence[Any]) -> Iterator[dict[str, Any]]:
+    return (
+        child.meta for token in tokens for child in token.children or () if child.type == "note_ref"
+    )
+
+
+def _proses(bench: Bench, medium: Medium) -> Iterator[Sequence[Any]]:
+    """Yield the Markdown that a medium shows, fields of blocks included."""
+    declared = bench.templates.blocks
+
+    def walk(nodes: Iterable[Node]) -> Iterator[Sequence[Any]]:
         for node in nodes:
-            found += walk(node.body) if isinstance(node, Block) else [node.tokens]
-        return found
+            if isinstance(node, Prose):
+                yield node.tokens
+                continue
+            known = None if node.convention else declared.get(node.name)
+            if known and known.role is Role.MORE and medium is not Medium.WEB:
+                continue
+            yield from walk(value for value in node.fields.values() if isinstance(value, Prose))
+            yield from walk(node.body)
 
-    return [
-        tokens
-        for nodes in (issue.edito, *(story.nodes for story in issue.stories))
-        for tokens in walk(nodes)
-    ]
+    for part in list_parts(bench):
+        yield from walk(part.nodes)
 
 
 # --- the text part -------------------------------------------------------------------------------

@@ -202,6 +202,11 @@ MISTAKES = {
         "nested_block",
         6,
     ),
+    "block where none may stand": (
+        STORY + "::: encadre A\nTexte\n\n::: encadre B\nTexte\n:::\n:::\n",
+        "misplaced_block",
+        7,
+    ),
     "missing picture": (STORY + "![Vue](images/legumrie.png)\n", "picture_missing", 4),
     "no alternative text": (STORY + "\n![](images/legumerie.png)\n", "no_alt", 5),
     "picture in a text": (STORY + "Voir ![v](images/legumerie.png) ici\n", "inline_picture", 4),

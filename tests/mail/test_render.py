@@ -359,6 +359,59 @@ def test_the_rest_of_a_story_is_a_link_in_the_mail_and_the_text_on_the_page(publ
     assert "Tout commence par une panne." in edition.web
 
 
+def test_blocks_in_the_rest_of_a_story_show_on_the_page_only(publication):
+    kept = "Du texte.\n\n::: chiffre 84 %\ndes maires\n:::\n\nEt la fin."
+    publication.write(f":::: suite Les détails\n{kept}\n::::")
+    edition = publication.render()
+    for hidden in ("84\u00a0%", "des maires", "Du texte.", "Et la fin."):
+        assert hidden not in edition.html
+        assert hidden not in edition.text
+        assert hidden in edition.web
+    order = [edition.web.index(said) for said in ("Du texte.", "84\u00a0%", "Et la fin.")]
+    assert order == sorted(order)
+
+
+def test_a_note_called_only_in_the_rest_is_listed_on_the_page_only(publication):
+    publication.write(
+        "Un fait[^a].\n\n::: suite\nUn détail[^b], encore[^a].\n:::\n\nEt ceci[^c].\n\n"
+        "[^a]: La première.\n[^b]: La cachée.\n[^c]: La dernière."
+    )
+    edition = publication.render()
+    assert [line[:3] for line in edition.text.split("\n") if line.startswith("[")] == ["[1]", "[3]"]
+    assert "La cachée." not in edition.html + edition.text
+    assert 'id="note-2"' not in edition.html
+    assert 'id="note-3"' in edition.html
+    shown = [item["id"] for item in Outline(edition.web).all("li") if item.get("id")]
+    assert shown == ["note-1", "note-2", "note-3"]
+
+
+def test_a_note_that_another_note_calls_is_listed_with_it(publication):
+    publication.write("Un fait[^a].\n\n[^a]: Voir aussi[^b].\n[^b]: L'autre.")
+    edition = publication.render()
+    assert "[2] L’autre." in edition.text
+    assert 'href="#note-ref-2"' in edition.web
+
+
+def test_no_note_in_the_mail_means_no_list_of_notes(publication):
+    publication.write("::: suite\nUn détail[^b].\n:::\n\n[^b]: La cachée.")
+    edition = publication.render()
+    assert "Notes et sources" not in edition.html + edition.text
+    assert "Notes et sources" in edition.web
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("des maires le font.", "84\u00a0% des maires le font."),
+        ("Les maires le font.", "84\u00a0% — Les maires le font."),
+        ("", "84\u00a0%\n"),
+    ],
+)
+def test_a_figure_reads_as_a_sentence_in_the_text_part(publication, body, said):
+    publication.write(f"::: chiffre 84 %\n{body}\n:::")
+    assert said in publication.render().text
+
+
 def test_columns_stack_in_the_order_of_the_file(publication):
     two = "".join(
         f"::: ressource Kit {n}\nlien: https://exemple.example/{n}\n:::\n" for n in (1, 2)
@@ -468,11 +521,20 @@ def test_an_error_names_the_block_the_file_and_the_line(publication, mail):
     assert "position" not in error.message
 
 
-def test_a_block_that_cannot_hold_another_says_so(publication):
-    publication.write("::: encadre Dehors\n::: chiffre 92 %\noui\n:::\n:::")
-    with pytest.raises(RenderingError, match="encadre") as caught:
+def test_a_block_that_would_lose_those_inside_it_says_so(publication):
+    about = '{"help": "Un essai.", "role": "columns"}'
+    publication.block("essai", "<mj-text>{{ block.title }}</mj-text>", about)
+    publication.write("::: essai Dehors\n::: chiffre 92 %\noui\n:::\n:::")
+    with pytest.raises(RenderingError, match="essai") as caught:
         publication.render()
     assert (caught.value.block, caught.value.line) == ("chiffre", 5)
+
+
+def test_a_block_that_may_not_stand_inside_another_is_shown_after_it(publication):
+    """Reading reports it as an error; editors can still look."""
+    publication.write("::: encadre Dehors\nUn repère.\n\n::: chiffre 92 %\noui\n:::\n:::")
+    html = publication.render().html
+    assert html.index("Un repère.") < html.index("92\u00a0%")
 
 
 def test_a_damaged_picture_names_the_file_that_shows_it(publication):
