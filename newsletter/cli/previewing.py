@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -40,4 +41,23 @@ def preview(
         output.say(f"{issue_id}: {url}")
         output.whisper("It follows your saves; Ctrl-C ends it.")
     serve(desk, listener)
+    return Exit.DONE
+
+
+@app.command(rich_help_panel="After")
+def archive(
+    *,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where to write.")],
+    as_json: AsJson = False,
+    config: ConfigPath = None,
+) -> int:
+    """Write the issues that left as plain files: pages, list, feed, search index, pictures."""
+    from newsletter.archive import write_archive
+
+    publication = Publication(config)
+    written = write_archive(publication.settings, publication.engine, out)
+    if as_json:
+        output.show_json({"files": [str(path) for path in written]})
+    else:
+        output.say(f"{len(written)} files in {out}")
     return Exit.DONE
