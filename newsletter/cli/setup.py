@@ -129,6 +129,8 @@ def serve(
     if as_json:
         output.show_json({"url": address})
     output.whisper(f"{address} (Ctrl-C ends it)")
-    served = uvicorn.Config(application, log_level="warning", server_header=False)
+    served = uvicorn.Config(
+        application, log_level="warning", server_header=False, proxy_headers=False
+    )
     uvicorn.Server(served).run(sockets=[listener])
     return Exit.DONE
