@@ -93,7 +93,10 @@ def dispatch(
     if queue.hand_over(engine, run, now=clock()):
         return _report(engine, run_id, Ending("queued"))
     with owners.open_owner(engine) as owner:
-        lease = _take(engine, run, owner, clock())
+        try:
+            lease = _take(engine, run, owner, clock())
+        except NotFound:  # another dispatcher finished it since we looked
+            return _report(engine, run_id, Ending())
         if lease is None:
             return _report(engine, run_id, Ending("elsewhere"))
         crash_points.reach("run.started")
