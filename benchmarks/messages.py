@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import random
+import re
+import tempfile
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
 
+from newsletter import config
+from newsletter.mail.compose import Reader, compile_message
 from newsletter.model import Digest, Edition, IssueId
 
-WORDS = (
+WORDS = re.findall(
+    r"\S+",
     "la commune de Valmont et l'association La Passerelle ouvrent ensemble une légumerie partagée "
-    "où chaque été des habitantes préparent les récoltes invendues pour les cantines voisines"
-).split()
+    "où chaque été des habitantes préparent les récoltes invendues pour les cantines voisines",
+)
 
 
 @dataclass(frozen=True)
@@ -57,3 +65,23 @@ def make_edition(size: Size) -> Edition:
 
 def address(number: int) -> str:
     return f"reader{number}@mail{number % 40}.example"
+
+
+@lru_cache
+def prebuilt(size: Size) -> bytes:
+    """Return one message as it leaves, for those who only transport."""
+    from benchmarks.readers import make_publication
+
+    with tempfile.TemporaryDirectory() as folder:
+        settings = make_publication(Path(folder), 25)
+        keys = config.load_keys(settings, environ={})
+    compiled = compile_message(
+        make_edition(size), settings=settings, keys=keys, run_id=1, date=datetime.now(UTC)
+    )
+    reader = Reader(subscriber_id=1, address=address(1), values={"first_name": "Alix"})
+    return compiled.compose(reader).content
+
+
+def wire_size(size: Size) -> int:
+    """Return how many octets each message has, for a generator of equal load."""
+    return len(prebuilt(size))

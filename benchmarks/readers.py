@@ -18,21 +18,23 @@ from sqlalchemy import Engine
 from benchmarks.messages import Size, make_edition
 from newsletter import config
 from newsletter.model import IssueId, RunId
-from newsletter.store import audience, content, database, ledger, opening, runs, schema
+from newsletter.store import audience, content, database, ledger, opening, runs
 
 COLUMNS = (
     "id", "address", "address_key", "state", "first_name", "last_name", "organisation",
     "frequency", "basis", "created_at",
 )  # fmt: skip
-FIRST_NAMES = ("Alix", "Camille", "Dominique", "Élodie", "Jean-Noël", "Maëlle", "Sacha", "Zoé")
-LAST_NAMES = ("Aubert", "Bénard", "Chevalier", "Delorme", "L'Hôte", "Marchand", "Perrin")
+FIRST_NAMES = (
+    "Alix", "Camille", "Claude", "Dominique", "Élodie", "Jean", "Karim", "Noa", "Sacha", "Zoé",
+)  # fmt: skip
+LAST_NAMES = ("Aubert", "Bénard", "Chevalier", "Delorme", "Dupont", "Marchand", "Perrin", "Roy")
 CHUNK = 10_000
 
 
 def make_publication(
     folder: Path, port: int, *, database_url: str = "", connections: int = 8, chunking: bool = True
 ) -> config.Settings:
-    """Write a newsletter.toml and keys; the relay keeps a connection as long as smtp-source does."""
+    """Write a newsletter.toml and keys; the relay keeps a connection, as smtp-source -d."""
     lines = [
         "[publication]",
         'name = "La Lettre d\'essai"',
@@ -126,18 +128,3 @@ def open_run(settings: config.Settings, count: int, size: Size, *, frozen: bool 
     finally:
         engine.dispose()
     return run_id
-
-
-def reset(engine: Engine, run_id: RunId) -> None:
-    """Make every reader of the run pending again."""
-    with database.write(engine) as connection:
-        connection.execute(
-            schema.delivery.update()
-            .where(schema.delivery.c.run_id == run_id)
-            .values(state="pending", reply="", settled_at=None, claimed_at=None, fence=None)
-        )
-        connection.execute(
-            schema.run.update()
-            .where(schema.run.c.id == run_id)
-            .values(state="dispatching", finished_at=None, owner=None, lease_until=None)
-        )

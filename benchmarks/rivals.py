@@ -10,12 +10,13 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from email.message import EmailMessage
+from email.policy import SMTP
 from pathlib import Path
 
-from benchmarks.messages import address
+from benchmarks.messages import Size, address, make_edition
 from newsletter.model import Edition
 
 HOST = "127.0.0.1"
@@ -64,8 +65,9 @@ def smtplib_prebuilt(
     return spent[0], spent[1]
 
 
-def naive(port: int, count: int, edition: Edition) -> tuple[float, float]:
+def naive(port: int, count: int, size: Size) -> tuple[float, float]:
     """What most code does: EmailMessage + smtplib + one commit for each message."""
+    edition = make_edition(size)
     with tempfile.TemporaryDirectory() as folder:
         ledger = sqlite3.connect(Path(folder) / "ledger.db")
         ledger.execute("PRAGMA journal_mode = WAL")
@@ -79,6 +81,16 @@ def naive(port: int, count: int, edition: Edition) -> tuple[float, float]:
                 ledger.commit()
         ledger.close()
     return spent[0], spent[1]
+
+
+def build(size: Size, count: int) -> tuple[float, float]:
+    """The standard library's composing alone, of one thread's own CPU time."""
+    edition = make_edition(size)
+    start = time.thread_time()
+    for number in range(count):
+        _build(edition, address(number)).as_bytes(policy=SMTP)
+    spent = time.thread_time() - start
+    return spent, spent
 
 
 def _build(edition: Edition, recipient: str) -> EmailMessage:
@@ -106,9 +118,3 @@ def openssl_rsa_per_s() -> float:
     ).stdout
     line = next(line for line in printed.splitlines() if line.startswith("rsa"))
     return float(line.split()[-2])
-
-
-def rate(run: Callable[[], tuple[float, float]], count: int) -> tuple[float, float]:
-    """Messages a second and CPU seconds for 1,000 messages of one run."""
-    wall, cpu = run()
-    return count / wall, 1000 * cpu / count

@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 HOST = "127.0.0.1"
@@ -80,9 +81,36 @@ def delayed(target: int, one_way_ms: float) -> Iterator[int]:
         yield port
 
 
+@dataclass(frozen=True)
+class Postfix:
+    """A relay with a real queue: where it listens, where it keeps what it took."""
+
+    port: int
+    queue: Path
+
+    def drain(self) -> None:
+        """Wait until everything it took is gone: the next to measure finds it at rest."""
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            if not any(self._count(name) for name in ("maildrop", "incoming", "active")):
+                return
+            time.sleep(0.2)
+        raise SystemExit("Postfix does not come to rest")
+
+    def _count(self, name: str) -> int:
+        return sum(len(files) for _, _, files in os.walk(self.queue / name))
+
+
 @contextmanager
 def postfix(*, log: Path | None = None) -> Iterator[int]:
     """Yield the port of a Postfix of our own: real queue, transport discard. Needs root."""
+    with open_postfix(log=log) as relay:
+        yield relay.port
+
+
+@contextmanager
+def open_postfix(*, log: Path | None = None) -> Iterator[Postfix]:
+    """Yield that Postfix itself, to wait until it is at rest."""
     folder = Path(tempfile.mkdtemp(prefix="newsletter-postfix-"))
     folder.chmod(0o755)
     port = free_port()
@@ -116,7 +144,7 @@ def postfix(*, log: Path | None = None) -> Iterator[int]:
         raise SystemExit(f"postfix does not start: {started.stderr.decode()}")
     try:
         wait_for(port)
-        yield port
+        yield Postfix(port, queue)
     finally:
         subprocess.run([*run, "stop"], check=False, **quiet)
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,117 @@
+"""The SMTP client alone: ``smtp_protocol``, ``smtp`` and ``lanes`` on prebuilt bytes.
+
+In: a port, prebuilt messages. Out: wall and CPU seconds. No ledger, no composing: every flight is
+granted beforehand, so that what is left is what smtplib does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from benchmarks.messages import address
+from benchmarks.rivals import HOST, SENDER, measured
+from newsletter.config import Relay
+from newsletter.delivery.flights import Flight
+from newsletter.delivery.lanes import Lane, Route
+from newsletter.delivery.smtp import Deadlines, Endpoint, Terms, ssl
+from newsletter.mail.compose import Outgoing
+from newsletter.model import DeliveryState
+from newsletter.store.windows import Picked
+
+
+class _Dealer:
+    """Deals prebuilt flights to lanes and counts what became of them (see ``lanes.Desk``)."""
+
+    def __init__(self, endpoint: Endpoint, count: int, content: bytes) -> None:
+        self.is_closing = False
+        self.closed = asyncio.get_running_loop().create_future()
+        self.sent = 0
+        self._count, self._content, self._dealt = count, content, 0
+        self._route = Route(endpoint, Deadlines())
+        self.lanes = [Lane(self, self._route, rank) for rank in range(endpoint.relay.connections)]
+
+    def take(self, _domain: str | None = None) -> Flight | None:
+        if self._dealt == self._count:
+            return None
+        number = self._dealt
+        self._dealt += 1
+        recipient = address(number)
+        row = Picked(number, 0, 0, recipient, "", "", "", "", "", "")
+        flight = Flight(
+            row,
+            Outgoing(
+                subscriber_id=number,
+                sender=SENDER,
+                recipient=recipient,
+                message_id="",
+                content=self._content,
+            ),
+        )
+        flight.granted = True
+        return flight
+
+    def waiting_domains(self) -> list[str]:
+        return []
+
+    def has_work(self) -> bool:
+        return self._dealt < self._count
+
+    def put_back(self, _flight: Flight) -> None:
+        raise AssertionError("there is no limit to wait for")
+
+    def compose(self, flight: Flight) -> Outgoing:
+        return flight.outgoing
+
+    def want(self, _flight: Flight) -> None:
+        raise AssertionError("granted already")
+
+    def settle(self, _flight, verdict, reply, _route) -> None:
+        assert verdict.state is DeliveryState.SENT, reply
+        self.sent += 1
+        if self.sent == self._count:
+            self.closed.set_result(None)
+
+    def release(self, _flight: Flight) -> None:
+        raise AssertionError("nobody is denied")
+
+    def on_route_failed(self, _route: Route, error: Exception) -> None:
+        self.closed.set_exception(error)
+
+    def jitter(self) -> float:
+        return 0.5
+
+
+async def _send(endpoint: Endpoint, count: int, content: bytes) -> None:
+    dealer = _Dealer(endpoint, count, content)
+    for lane in dealer.lanes:
+        lane.advance()
+    await dealer.closed
+    dealer.is_closing = True
+    for lane in dealer.lanes:
+        lane.wind_down()
+    await asyncio.sleep(0)
+
+
+def send_prebuilt(
+    port: int, count: int, content: bytes, *, connections: int = 8, chunking: bool = True
+) -> tuple[float, float]:
+    """Submit the same bytes *count* times and return (wall, CPU) seconds."""
+    relay = Relay(
+        url=f"smtp://{HOST}:{port}",
+        connections=connections,
+        max_messages_per_connection=10_000_000,
+    )
+    terms = Terms(
+        name="bench.example",
+        tls_active=False,
+        tls_required=False,
+        credentials=None,
+        secrets_in_clear=True,
+        chunking=chunking,
+        in_flight=8,
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    endpoint = Endpoint(relay=relay, host=HOST, port=port, terms=terms, context=context)
+    with measured() as spent:
+        asyncio.run(_send(endpoint, count, content))
+    return spent[0], spent[1]

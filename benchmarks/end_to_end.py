@@ -1,0 +1,90 @@
+"""Composing + ledger (FULL) + SMTP, by ``dispatch`` on a frozen run, against tools that do less."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks import readers, rivals, sinks
+from benchmarks.dispatching import run_dispatcher
+from benchmarks.figures import Figure, Options, interleave, rate_ratio, say, sum_up
+from benchmarks.messages import BIG, SMALL, Size, wire_size
+
+NAIVE = "EmailMessage + smtplib + commit per message"
+
+
+def measure(options: Options) -> Iterator[Figure]:
+    """Yield the ratios to smtp-source (into its own sink, into Postfix) and to naive code."""
+    for size in (BIG, SMALL):
+        yield from _into_sink(size, options)
+        yield from _into_postfix(size, options)
+
+
+def _into_sink(size: Size, options: Options) -> Iterator[Figure]:
+    count, few = options.count(20_000, 5_000), options.count(600, 150)
+    say(f"smtp-sink, {wire_size(size):,} bytes, {count:,} readers")
+    with sinks.smtp_sink() as port:
+        samples = interleave(
+            {
+                "dispatch": (lambda: dispatch_once(port, count, size), count),
+                "smtp-source": (lambda: rivals.smtp_source(port, count, wire_size(size)), count),
+                "naive": (lambda: rivals.naive(port, few, size), few),
+            },
+            options.rounds,
+        )
+    detail = sum_up(samples)
+    yield Figure(
+        benchmark="end_to_end",
+        what=f"{size.name} into smtp-sink",
+        rival="smtp-source -d -s 8",
+        measured=rate_ratio(samples, "dispatch", "smtp-source"),
+        target=1.0,
+        detail=detail,
+    )
+    yield Figure(
+        benchmark="end_to_end",
+        what=f"{size.name} into smtp-sink",
+        rival=NAIVE,
+        measured=rate_ratio(samples, "dispatch", "naive"),
+        target=20,
+        detail=detail,
+    )
+
+
+def _into_postfix(size: Size, options: Options) -> Iterator[Figure]:
+    count = options.count(5_000, 1_500)
+    say(f"Postfix, {wire_size(size):,} bytes, {count:,} readers")
+    with sinks.open_postfix() as relay:
+
+        def ours() -> tuple[float, float]:
+            relay.drain()
+            return dispatch_once(relay.port, count, size)
+
+        def theirs() -> tuple[float, float]:
+            relay.drain()
+            return rivals.smtp_source(relay.port, count, wire_size(size))
+
+        contenders = {"dispatch": (ours, count), "smtp-source": (theirs, count)}
+        samples = interleave(contenders, options.rounds)
+    yield Figure(
+        benchmark="end_to_end",
+        what=f"{size.name} into Postfix",
+        rival="smtp-source -d -s 8",
+        measured=rate_ratio(samples, "dispatch", "smtp-source"),
+        target=0.9,
+        detail=sum_up(samples),
+    )
+
+
+def dispatch_once(
+    port: int, count: int, size: Size, *, database_url: str = ""
+) -> tuple[float, float]:
+    """Dispatch a fresh run of *count* readers and return the (wall, CPU) seconds of the call."""
+    with tempfile.TemporaryDirectory(prefix="newsletter-bench-") as folder:
+        settings = readers.make_publication(Path(folder), port, database_url=database_url)
+        run_id = readers.open_run(settings, count, size)
+        spent = run_dispatcher(Path(folder), run_id)
+    if spent.sent != count:
+        raise SystemExit(f"{spent.sent} of {count} were sent")
+    return spent.wall_s, spent.cpu_s
