@@ -23,6 +23,7 @@ COMMANDS = (
     "watching",
     "subscribers",
     "sending",
+    "reporting",
     "monitoring",
 )
 INTERRUPTED = 130  # what shells give for Ctrl-C

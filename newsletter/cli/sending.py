@@ -1,12 +1,11 @@
-"""send, stop, skip, adopt, run, report, resolve, worker, metrics: an issue on its way."""
+"""send, stop, skip, adopt, run: an issue on its way."""
 
 from __future__ import annotations
 
 import getpass
 import signal
 import threading
-from datetime import UTC, datetime
-from pathlib import Path
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,7 +15,7 @@ from newsletter.cli.app import app
 from newsletter.cli.options import AsJson, ConfigPath, IssueArgument, Publication, now
 from newsletter.cli.output import Exit
 from newsletter.errors import ConfigError
-from newsletter.model import DeliveryState, IssueId, RunId, Tally
+from newsletter.model import IssueId, RunId, Tally
 
 if TYPE_CHECKING:
     from newsletter.sending import Sent
@@ -315,123 +314,3 @@ def _show_decisions(decisions: Any, *, as_json: bool, problems: list[str]) -> in
         return Exit.OUTSIDE
     waiting = {"held", "missed"}
     return Exit.DECIDE if any(one["state"] in waiting for one in told) else Exit.DONE
-
-
-@app.command(rich_help_panel="After")
-def report(
-    issue_id: IssueArgument,
-    *,
-    state: Annotated[
-        DeliveryState | None, typer.Option(help="Also list who is in this state, and why.")
-    ] = None,
-    as_json: AsJson = False,
-    config: ConfigPath = None,
-) -> int:
-    """Say who received it, who did not, and why."""
-    from newsletter import running
-
-    document = running.report(Publication(config).engine, IssueId(issue_id), state=state)
-    if as_json:
-        output.show_json(document)
-        return Exit.DONE
-    show_report(document)
-    return Exit.DONE
-
-
-def show_report(document: dict[str, Any]) -> None:
-    """Print a report for people; it adds up on one line."""
-    from newsletter.running import TALLY
-
-    run_state = document["run"]
-    reason = f" ({run_state['reason']})" if run_state["reason"] else ""
-    output.say(f"{document['issue']}: {run_state['state']}{reason}")
-    parts = [name for name in TALLY[1:9] if document[name]]
-    total = " + ".join(f"{document[name]} {name}" for name in parts) or "0"
-    output.say(f"    audience {document['audience']} = {total}")
-    for name in TALLY[9:]:
-        if document[name]:
-            output.say(f"    of them {document[name]} {name}")
-    for reader in document.get("readers", ()):
-        shown = (reader["reason"], reader["reply"])
-        output.say(f"    {reader['address'] or '(erased)'}  " + "  ".join(filter(None, shown)))
-
-
-@app.command(rich_help_panel="After")
-def resolve(
-    issue_id: IssueArgument,
-    *,
-    relay_log: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Settle by the relay's log: what it took was sent."),
-    ] = None,
-    resend: Annotated[
-        bool, typer.Option("--resend", help="Send again to the unknown; some may get it twice.")
-    ] = False,
-    leave: Annotated[
-        bool, typer.Option("--leave", help="Leave the unknown as they are, settled.")
-    ] = False,
-    retry: Annotated[
-        str, typer.Option(metavar="REASON", help="Reopen the refused of this reason: policy, size…")
-    ] = "",
-    as_json: AsJson = False,
-    config: ConfigPath = None,
-) -> int:
-    """Settle those who may or may not have received it."""
-    chosen = (relay_log is not None, resend, leave, bool(retry))
-    if sum(chosen) != 1:
-        raise ConfigError(
-            "say how: one of --relay-log FILE, --resend, --leave, --retry REASON", key="resolve"
-        )
-    publication, name = Publication(config), IssueId(issue_id)
-    if relay_log is not None:
-        settled = _resolve_by_log(publication, name, relay_log)
-    else:
-        settled = _resolve_by_hand(publication, name, resend=resend, leave=leave, retry=retry)
-    if as_json:
-        output.show_json({"issue": issue_id, **settled})
-    else:
-        output.say(f"{issue_id}: " + ", ".join(f"{settled[name]} {name}" for name in settled))
-        if settled.get("pending"):
-            output.say(f"Next: newsletter send {issue_id}")
-    return Exit.DECIDE if settled["unknown"] else Exit.DONE
-
-
-def _resolve_by_log(publication: Publication, name: IssueId, file: Path) -> dict[str, int]:
-    from newsletter import running
-    from newsletter.delivery import resolving
-
-    run_id = running.read(publication.engine, name).id
-    try:
-        # The relay writes the local time of its machine, without saying which.
-        with file.open(encoding="utf-8", errors="replace") as lines:
-            found = resolving.resolve_by_log(
-                publication.settings,
-                publication.engine,
-                publication.keys,
-                run_id,
-                lines,
-                now=now(),
-                zone=now().astimezone().tzinfo or UTC,
-            )
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", path=str(file)) from None
-    return {"sent": found.found, "pending": found.absent, "unknown": found.doubted}
-
-
-def _resolve_by_hand(
-    publication: Publication, name: IssueId, *, resend: bool, leave: bool, retry: str
-) -> dict[str, int]:
-    from newsletter import running
-    from newsletter.delivery import resolving
-
-    engine = publication.engine
-    run_id = running.read(engine, name).id
-    settled: dict[str, int] = {}
-    if resend:
-        settled["pending"] = resolving.resend(engine, run_id, now=now())
-    elif leave:
-        settled["left"] = resolving.leave(engine, run_id, now=now())
-    else:
-        settled["pending"] = resolving.retry(engine, run_id, retry, now=now())
-    after = running.report(engine, name)
-    return {**settled, "unknown": after["unknown"] - after["left"]}
