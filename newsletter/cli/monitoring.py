@@ -1,4 +1,4 @@
-"""feedback, metrics: what comes back, and the figures."""
+"""feedback, metrics, worker: what comes back, the figures, one more pair of hands."""
 
 from __future__ import annotations
 
@@ -66,4 +66,30 @@ def metrics(*, as_json: AsJson = False, config: ConfigPath = None) -> int:
         output.show_json({name: float(value) for name, value in samples})
     else:
         output.say(text.rstrip())
+    return Exit.DONE
+
+
+@app.command(rich_help_panel="Run")
+def worker(*, as_json: AsJson = False, config: ConfigPath = None) -> int:
+    """Work on batches of a run, beside others.
+
+    On PostgreSQL a run is handed out in batches: start as many workers as the relays bear, on as
+    many machines. SIGTERM ends one cleanly.
+    """
+    from newsletter.cli.sending import stop_on_sigterm
+    from newsletter.delivery.dispatch import Errand
+    from newsletter.delivery.worker import work
+
+    publication = Publication(config)
+    errand = Errand(
+        settings=publication.settings,
+        engine=publication.engine,
+        keys=publication.keys,
+        clock=now,
+        stop=stop_on_sigterm(),
+    )
+    output.whisper("newsletter: this worker waits for batches; SIGTERM or Ctrl-C ends it")
+    work(errand)
+    if as_json:
+        output.show_json({"worker": "ended"})
     return Exit.DONE

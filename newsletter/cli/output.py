@@ -50,6 +50,11 @@ def show_json(document: object) -> None:
     print(json.dumps(document, ensure_ascii=False, indent=2, default=_plain))  # noqa: T201 - stdout is the contract
 
 
+def show_json_line(document: object) -> None:
+    """Print one JSON document on one line of stdout."""
+    print(json.dumps(document, ensure_ascii=False, default=_plain))  # noqa: T201 - stdout is the contract
+
+
 def say(text: str = "") -> None:
     """Print a line for people on stdout."""
     print(text)  # noqa: T201 - stdout is the contract

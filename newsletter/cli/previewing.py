@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -40,6 +41,7 @@ def preview(
     else:
         output.say(f"{issue_id}: {url}")
         output.whisper("It follows your saves; Ctrl-C ends it.")
+    sys.stdout.flush()  # whoever reads a pipe wants the address now
     serve(desk, listener)
     return Exit.DONE
 
@@ -51,7 +53,7 @@ def archive(
     as_json: AsJson = False,
     config: ConfigPath = None,
 ) -> int:
-    """Write the issues that left as plain files: pages, list, feed, search index, pictures."""
+    """Write the issues that left as plain files."""
     from newsletter.archive import write_archive
 
     publication = Publication(config)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +16,16 @@ from newsletter.cli.output import Exit
 from newsletter.errors import ConfigError
 from newsletter.model import DeliveryState, IssueId
 
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+
+class Breakdown(StrEnum):
+    """What readers can be counted by, beside their state."""
+
+    REASON = "reason"
+    DOMAIN = "domain"
+
 
 @app.command(rich_help_panel="After")
 def report(
@@ -23,18 +34,56 @@ def report(
     state: Annotated[
         DeliveryState | None, typer.Option(help="Also list who is in this state, and why.")
     ] = None,
+    by: Annotated[
+        Breakdown | None, typer.Option(help="Also count the readers by reason or by domain.")
+    ] = None,
+    events: Annotated[
+        bool, typer.Option("--events", help="Print the run's events instead, a JSON line each.")
+    ] = False,
     as_json: AsJson = False,
     config: ConfigPath = None,
 ) -> int:
     """Say who received it, who did not, and why."""
     from newsletter import running
 
-    document = running.report(Publication(config).engine, IssueId(issue_id), state=state)
+    engine, name = Publication(config).engine, IssueId(issue_id)
+    if events:
+        return _print_events(engine, name)
+    document = running.report(engine, name, state=state)
+    if by is not None:
+        document[f"by_{by.value}"] = _break_down(engine, name, by)
     if as_json:
         output.show_json(document)
         return Exit.DONE
     show_report(document)
+    if by is not None:
+        columns = {"readers": "READERS", "state": "STATE", by.value: by.value.upper()}
+        output.table(document[f"by_{by.value}"], columns)
     return Exit.DONE
+
+
+def _print_events(engine: Engine, name: IssueId) -> int:
+    from newsletter import running
+    from newsletter.store import breakdown, database
+
+    run_id = running.read(engine, name).id
+    with database.read(engine) as connection:
+        for event in breakdown.stream_events(connection, run_id):
+            output.show_json_line(event)
+    return Exit.DONE
+
+
+def _break_down(engine: Engine, name: IssueId, by: Breakdown) -> list[dict[str, Any]]:
+    from newsletter import running
+    from newsletter.store import breakdown, database
+
+    run_id = running.read(engine, name).id
+    count = breakdown.count_by_reason if by is Breakdown.REASON else breakdown.count_by_domain
+    with database.read(engine) as connection:
+        counted = count(connection, run_id)
+    return [
+        {"state": state, by.value: what, "readers": readers} for state, what, readers in counted
+    ]
 
 
 def show_report(document: dict[str, Any]) -> None:

@@ -55,7 +55,7 @@ def send(
         return _rehearse(publication, name, as_json=as_json)
     from newsletter.sending import send as send_issue
 
-    stop = _stop_on_sigterm()
+    stop = stop_on_sigterm()
     with output.progress_bar(f"sending {issue_id}") as progress:
         sent = send_issue(
             publication.settings,
@@ -81,7 +81,7 @@ def send(
     return sent_code(sent)
 
 
-def _stop_on_sigterm() -> threading.Event:
+def stop_on_sigterm() -> threading.Event:
     """Let SIGTERM end a dispatch cleanly: nobody more is claimed, then exit 4 (DESIGN 6)."""
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -269,7 +269,7 @@ def run(
         return _show_decisions(decisions, as_json=as_json, problems=[])
     from newsletter.delivery.dispatch import dispatch
 
-    stop_flag = _stop_on_sigterm()
+    stop_flag = stop_on_sigterm()
     keys = publication.keys
 
     def launch(run_id: RunId) -> None:
