@@ -10,6 +10,7 @@ import logging
 import signal
 import threading
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from apscheduler.schedulers.blocking import BlockingScheduler
 
 from newsletter.config import Settings, load_keys
 from newsletter.delivery.dispatch import dispatch
+from newsletter.metrics import serve_figures
 from newsletter.model import RunId
 from newsletter.schedule import tick
 from newsletter.store.opening import open_store
@@ -45,8 +47,10 @@ def run_scheduler(settings: Settings) -> None:
         result = dispatch(settings, engine, keys, run_id, clock=now, stop=stop)
         log.info("dispatch run=%d finished=%s reason=%s", run_id, result.finished, result.reason)
 
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(THREADS) as pool, ExitStack() as watched:
         once = Once(pool)
+        if settings.watch.port:
+            watched.enter_context(serve_figures(settings, engine, settings.watch.port, now))
 
         def launch(run_id: RunId) -> None:
             once(f"run {run_id}", lambda: dispatch_run(run_id))

@@ -1,11 +1,13 @@
 """The scheduler as a process of its own: it ticks, sends once, and ends when asked."""
 
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from urllib.request import urlopen
 
 import pytest
 
@@ -150,3 +152,25 @@ def test_a_chore_is_done_once_at_a_time_and_its_failure_ends_nothing():
         again = Once(pool)
         again("letters", lambda: failures.append("again"))
     assert failures == ["slow", "again"]
+
+
+def test_figures_and_health_are_served_while_it_runs(publication, start):
+    settings, _, _ = publication
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    toml = settings.root / "newsletter.toml"
+    toml.write_text(toml.read_text("utf-8") + f"\n[watch]\nport = {port}\n", "utf-8")
+    process = start()
+
+    def is_well():
+        try:
+            with urlopen(f"http://127.0.0.1:{port}/healthz") as answer:
+                return answer.status == 200
+        except OSError:
+            return False
+
+    wait_until(is_well)
+    with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        assert b"newsletter_heartbeat_age_seconds" in answer.read()
+    end(process)
