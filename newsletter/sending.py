@@ -19,7 +19,7 @@ from newsletter.config import Keys, Settings
 from newsletter.content import files
 from newsletter.content.calendar import local_day, long_date, slot_near
 from newsletter.delivery.departure import Step, next_step
-from newsletter.delivery.desk import StopFlag
+from newsletter.delivery.pages import StopFlag
 from newsletter.delivery.dispatch import DispatchResult, dispatch
 from newsletter.delivery.signing import load_signer
 from newsletter.delivery.smtp import submit_one

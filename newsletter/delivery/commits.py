@@ -67,6 +67,7 @@ class Commits:
         self._wanted: list[Flight] = []
         self._is_busy = False
         self._is_due = False
+        self._is_closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._beat: asyncio.TimerHandle | None = None
         self._failing_since: float | None = None
@@ -84,6 +85,7 @@ class Commits:
         self._beat = self._loop.call_later(BEAT_S, self._renew)
 
     def close(self) -> None:
+        self._is_closed = True
         for timer in (self._timer, self._beat):
             if timer is not None:
                 timer.cancel()
@@ -114,7 +116,7 @@ class Commits:
     # --- when
 
     def _plan(self) -> None:
-        if self._is_busy or self._is_due:
+        if self._is_busy or self._is_due or self._is_closed:
             return
         if self._wanted or len(self._outcomes) >= FLUSH_COUNT:
             # Not at once: what the same turn of the loop brings shares the commit.

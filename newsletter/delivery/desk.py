@@ -9,58 +9,27 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter, deque
-from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Any, Protocol
-
-from sqlalchemy import Engine
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
 
 from newsletter.delivery import states
 from newsletter.delivery.commits import Commits, Outcome
-from newsletter.delivery.flights import PAGE, Flight, Supply
-from newsletter.delivery.lanes import Lane, Route
+from newsletter.delivery.flights import Flight, Supply
+from newsletter.delivery.lanes import Lane
 from newsletter.delivery.pacing import backoff_s, domain_of
-from newsletter.delivery.smtp import Deadlines, Endpoint
+from newsletter.delivery.pages import Job, Pages
+from newsletter.delivery.routes import Route
 from newsletter.delivery.states import Blame, Reply, Step, Verdict
 from newsletter.errors import RelayError, StoreError
-from newsletter.mail.compose import Compiled, Outgoing, Reader
+from newsletter.mail.compose import Outgoing
 from newsletter.model import DeliveryState, Tally
-from newsletter.store import database, ledger, windows
-from newsletter.store.ledger import Lease
-from newsletter.store.windows import Answer, Picked
+from newsletter.store import ledger
+from newsletter.store.windows import Answer
 
 TERMINATE_S = 8.0  # SIGTERM: so long for the answers that are owed
 WATCH_S = 0.1
 PROGRESS_EVERY = 3  # watches
-SIGNING_PAGE = 64  # composed ahead in memory: fewer
-
-
-class StopFlag(Protocol):
-    """Anything with ``is_set``: a ``threading.Event``."""
-
-    def is_set(self) -> bool: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """Everything one dispatch works with."""
-
-    engine: Engine
-    lease: Lease
-    compiled: Compiled
-    endpoints: tuple[Endpoint, ...]
-    window: int
-    clock: Callable[[], datetime]
-    deadline_at: datetime
-    tally: Tally
-    deadlines: Deadlines
-    signs: bool = False
-    after: int = -1  # the readers of this job: ids in (after, until]
-    until: int = ledger.LAST_ID
-    progress: Callable[[Tally], None] | None = None
-    stop: StopFlag | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +50,6 @@ class _Canary:
     failed: int = 0
 
 
-@dataclass(slots=True)
-class _Threads:
-    """One thread that commits, one that reads (and two that sign)."""
-
-    commit: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "ledger"))
-    read: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "pages"))
-    sign: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "sign"))
-
-    def shutdown(self) -> None:
-        for pool in (self.commit, self.read, self.sign):
-            pool.shutdown(wait=True)
-
-
 class Desk:
     """One dispatch, from its first page of readers to its last commit."""
 
@@ -101,7 +57,8 @@ class Desk:
         self.is_closing = False
         self._job = job
         self._loop = asyncio.get_running_loop()
-        self._threads = _Threads()
+        self._pages = Pages(job)
+        self._pool = ThreadPoolExecutor(1, "ledger")
         self._routes = [Route(endpoint, job.deadlines) for endpoint in job.endpoints]
         self._lanes = [
             Lane(self, route, rank)
@@ -114,7 +71,7 @@ class Desk:
             job.engine,
             job.lease,
             clock=job.clock,
-            pool=self._threads.commit,
+            pool=self._pool,
             on_answer=self._on_answer,
             on_failure=self._on_store_failure,
         )
@@ -141,7 +98,8 @@ class Desk:
             watch.cancel()
             self._commits.close()
             await self._hang_up()
-            self._threads.shutdown()
+            self._pages.shutdown()
+            self._pool.shutdown(wait=True)
         if self._error is not None:
             raise self._error
         return self._ending
@@ -157,6 +115,7 @@ class Desk:
         tasks = [task for lane in self._lanes for task in lane.pending_tasks()]
         for lane in self._lanes:
             lane.wind_down()
+            lane.cut("closed")
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.sleep(0)  # transports close in the next turn of the loop
 
@@ -171,21 +130,8 @@ class Desk:
     # --- readers
 
     def _ask(self, after: int) -> None:
-        future = self._loop.run_in_executor(
-            self._threads.read, self._read_page, max(after, self._job.after)
-        )
+        future = self._loop.run_in_executor(self._pages.pool, self._pages.read, after)
         future.add_done_callback(self._on_page)
-
-    def _read_page(self, after: int) -> tuple[list[Flight], bool]:
-        job = self._job
-        size = SIGNING_PAGE if job.signs else PAGE
-        with database.read(job.engine) as connection:
-            rows = windows.pick(
-                connection, job.lease.run_id, after=after, size=size, until=job.until
-            )
-        composed = self._threads.sign.map(self._compose, rows) if job.signs else None
-        flights = [Flight(row, next(composed) if composed else None) for row in rows]
-        return flights, len(rows) < size
 
     def _on_page(self, done: asyncio.Future[tuple[list[Flight], bool]]) -> None:
         if done.cancelled() or self._closed.done():
@@ -211,7 +157,10 @@ class Desk:
     def _top_up(self) -> None:
         """Claim the next window ahead of the lanes, when we claim ahead at all."""
         window = self._job.window
-        if not window or self.is_closing or len(self._ahead) >= window:
+        # A lane holds two: one at its dot, one whose envelope is written. Both count as ahead, so
+        # that what is unknown after a crash stays within connections + 2 windows.
+        enough = max(0, window - len(self._lanes))
+        if not window or self.is_closing or len(self._ahead) > enough:
             return
         if self._commits.has_wanted:  # else a slow commit would claim window after window
             return
@@ -260,16 +209,10 @@ class Desk:
 
     def compose(self, flight: Flight) -> Outgoing:
         if flight.outgoing is None:
-            flight.outgoing = self._job.compiled.compose(_to_reader(flight.row))
+            flight.outgoing = self._pages.compose(flight.row)
         if isinstance(flight.outgoing, Exception):
             raise flight.outgoing
         return flight.outgoing
-
-    def _compose(self, row: Picked) -> Outgoing | Exception:
-        try:
-            return self._job.compiled.compose(_to_reader(row))
-        except Exception as error:  # noqa: BLE001 - raised again where the flight is taken
-            return error
 
     def want(self, flight: Flight) -> None:
         self._commits.want((flight,))
@@ -422,18 +365,8 @@ class Desk:
 
     def _begin_closing_pass(self) -> None:
         self._is_closing_pass = True
-        future = self._loop.run_in_executor(self._threads.commit, self._close_pass)
+        future = self._loop.run_in_executor(self._pool, self._pages.close_pass)
         future.add_done_callback(self._on_closing_pass)
-
-    def _close_pass(self) -> bool:
-        """Wake the deferred that are due, cancel who left; say whether somebody is pending."""
-        job = self._job
-        run_id, now = job.lease.run_id, job.clock()
-        with database.write(job.engine) as connection:
-            ledger.cancel_gone(connection, run_id, after=job.after, until=job.until)
-            ledger.wake_due(connection, run_id, now=now, after=job.after, until=job.until)
-            left = windows.pick(connection, run_id, after=job.after, size=1, until=job.until)
-        return bool(left)
 
     def _on_closing_pass(self, done: asyncio.Future[bool]) -> None:
         self._is_closing_pass = False
@@ -475,19 +408,3 @@ class Desk:
         return replace(
             self._job.tally, **{state.value: self._counts[state] for state in DeliveryState}
         )
-
-
-def _to_reader(row: Picked) -> Reader:
-    return Reader(
-        subscriber_id=row.subscriber_id,
-        address=row.address,
-        values={
-            "first_name": row.first_name,
-            "last_name": row.last_name,
-            "organisation": row.organisation,
-            "greeting_name": row.first_name,
-            "profile": row.profile,
-            "region": row.region,
-            "department": row.department,
-        },
-    )

@@ -18,9 +18,10 @@ from newsletter.audience.suppression import Reason
 from newsletter.config import Keys, Settings
 from newsletter.delivery import crash_points, queue, states
 from newsletter.delivery.commits import LEASE
-from newsletter.delivery.desk import Desk, Ending, Job, StopFlag
+from newsletter.delivery.desk import Desk, Ending
+from newsletter.delivery.endpoints import Deadlines, open_endpoints
 from newsletter.delivery.pacing import choose_window, domain_of
-from newsletter.delivery.smtp import Deadlines, open_endpoints
+from newsletter.delivery.pages import Job, StopFlag
 from newsletter.errors import ConfigError, NotFound, StoreError
 from newsletter.mail.compose import Compiled, compile_message
 from newsletter.mail.dkim import Signer, make_signer
@@ -143,7 +144,7 @@ def _take(engine: Engine, run: Run, owner: str, now: datetime) -> Lease | None:
             connection, run.id, owner, now=now, until=now + LEASE, is_dead=is_dead
         )
         if lease is not None:
-            ledger.bury_dead(connection, run.id, is_dead=is_dead, now=now)
+            owners.bury_dead(connection, run.id, is_dead=is_dead, now=now)
             ledger.cancel_gone(connection, run.id)
             ledger.wake_due(connection, run.id, now=now)
         return lease
@@ -153,7 +154,7 @@ def settle_dead(engine: Engine, run: Run, now: datetime) -> None:
     """Make unknown what the dead were sending."""
     with database.write(engine) as connection:
         is_dead = owners.death_prover(engine, connection)
-        ledger.bury_dead(connection, run.id, is_dead=is_dead, now=now)
+        owners.bury_dead(connection, run.id, is_dead=is_dead, now=now)
 
 
 def conclude(errand: Errand, run: Run) -> None:

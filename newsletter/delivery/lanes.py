@@ -7,79 +7,24 @@ handed back with its verdict. Never: a dot before its intent is granted; a decis
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from newsletter.delivery import states
 from newsletter.delivery.crash_points import reach
 from newsletter.delivery.flights import Flight
 from newsletter.delivery.pacing import (
-    Adaptive,
     DomainLane,
-    Domains,
-    TokenBucket,
     domain_of,
-    open_buckets,
     take_from_all,
 )
-from newsletter.delivery.smtp import Connection, Deadlines, Endpoint, Unwelcome, connect
+from newsletter.delivery.routes import Route
+from newsletter.delivery.smtp import Connection, connect
 from newsletter.delivery.smtp_protocol import BadAddress, Closing, Event, Proceed, Settled
 from newsletter.delivery.states import Blame, Reply, Stage, Verdict
-from newsletter.errors import AuthFailed, NewsletterError, RelayError, TlsFailed
+from newsletter.errors import NewsletterError, RelayError
 from newsletter.mail.compose import Outgoing
 from newsletter.model import DeliveryState
-
-_SESSION_LIMIT = re.compile(
-    r"(max|limit|too many).*(message|mail).*(session|connection)|"
-    r"(message|mail)s?.*(per|in this) (session|connection)",
-    re.IGNORECASE,
-)
-MAX_FAILURES = 3  # in a row, before a relay is left alone for this dispatch
-
-
-@dataclass(slots=True)
-class Route:
-    """One relay during one dispatch: its pace, its health."""
-
-    endpoint: Endpoint
-    deadlines: Deadlines
-    buckets: tuple[TokenBucket, ...] = field(init=False)
-    domains: Domains = field(init=False)
-    adaptive: Adaptive = field(init=False)
-    failures: int = 0
-    retry_at: float = 0.0
-    is_trying: bool = False
-    dead: RelayError | None = None
-    max_messages: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        relay = self.endpoint.relay
-        self.buckets = open_buckets(relay.rate_per_s, relay.rate_per_hour)
-        self.domains = Domains(relay)
-        self.adaptive = Adaptive(relay.connections)
-        self.max_messages = relay.max_messages_per_connection
-
-    @property
-    def is_hopeless(self) -> bool:
-        """True when trying again does not help: a person must look."""
-        return isinstance(self.dead, (AuthFailed, TlsFailed, Unwelcome))
-
-    def fail(self, error: RelayError, *, now: float, wait_s: float) -> None:
-        self.failures += 1
-        self.retry_at = now + wait_s
-        hopeless = isinstance(error, (AuthFailed, TlsFailed, Unwelcome))
-        if hopeless or self.failures >= MAX_FAILURES:
-            self.dead = error
-
-    def succeed(self) -> None:
-        self.failures = 0
-
-    def learn(self, carried: int, reply: Reply) -> None:
-        """A 421 at MAIL that names a limit per session says how much a session carries."""
-        if carried >= 1 and _SESSION_LIMIT.search(reply.text):
-            self.max_messages = min(self.max_messages, carried)
 
 
 class Desk(Protocol):

@@ -14,7 +14,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Select,
     case,
@@ -175,44 +174,6 @@ def release_lease(connection: Connection, lease: Lease) -> bool:
         .values(owner=None, lease_until=None)
     )
     return done.rowcount == 1
-
-
-def bury_dead(
-    connection: Connection, run_id: int, *, is_dead: Callable[[str], bool], now: datetime
-) -> int:
-    """Make ``unknown`` what dead dispatchers were sending; return how many readers that is.
-
-    Only proof of death moves a row (DESIGN 6): a lease that is over is no proof.
-    """
-    sending = (_delivery.c.run_id == run_id) & (_delivery.c.state == DeliveryState.SENDING)
-    owners = connection.scalars(select(_delivery.c.owner).where(sending).distinct()).all()
-    dead = [owner for owner in owners if owner is not None and is_dead(owner)]
-    if not dead:
-        return 0
-    return give_up(connection, sending & _delivery.c.owner.in_(dead), reason="crash", now=now)
-
-
-def give_up(
-    connection: Connection, rows: ColumnElement[bool], *, reason: str, now: datetime
-) -> int:
-    """Make the rows that are being sent ``unknown``, with one event each."""
-    connection.execute(
-        insert(_event).from_select(
-            ["at", "kind", "run_id", "subscriber_id", "detail", "raw"],
-            select(
-                literal(now, schema.Instant),
-                literal("unknown"),
-                _delivery.c.run_id,
-                _delivery.c.subscriber_id,
-                literal(reason),
-                literal(""),
-            ).where(rows),
-        )
-    )
-    done = connection.execute(
-        update(_delivery).where(rows).values(state=DeliveryState.UNKNOWN, reason=reason)
-    )
-    return done.rowcount
 
 
 # --- on the way ----------------------------------------------------------------------------------

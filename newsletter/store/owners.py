@@ -15,12 +15,15 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import ColumnElement, Connection, Engine, insert, literal, select, text, update
 
 from newsletter.errors import StoreError
+from newsletter.model import DeliveryState
 from newsletter.store import database
+from newsletter.store.schema import Instant, delivery, event
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _MACHINE_ID = Path("/etc/machine-id")
@@ -46,6 +49,44 @@ def death_prover(engine: Engine, connection: Connection) -> Callable[[str], bool
         return lambda name: _session_is_gone(connection, name)
     folder = path.with_name(path.name + _FOLDER_SUFFIX)
     return lambda name: _file_is_free(folder, name)
+
+
+def bury_dead(
+    connection: Connection, run_id: int, *, is_dead: Callable[[str], bool], now: datetime
+) -> int:
+    """Make ``unknown`` what dead dispatchers were sending; return how many readers that is.
+
+    Only proof of death moves a row (DESIGN 6): a lease that is over is no proof.
+    """
+    sending = (delivery.c.run_id == run_id) & (delivery.c.state == DeliveryState.SENDING)
+    owners = connection.scalars(select(delivery.c.owner).where(sending).distinct()).all()
+    dead = [owner for owner in owners if owner is not None and is_dead(owner)]
+    if not dead:
+        return 0
+    return give_up(connection, sending & delivery.c.owner.in_(dead), reason="crash", now=now)
+
+
+def give_up(
+    connection: Connection, rows: ColumnElement[bool], *, reason: str, now: datetime
+) -> int:
+    """Make the rows that are being sent ``unknown``, with one event each."""
+    connection.execute(
+        insert(event).from_select(
+            ["at", "kind", "run_id", "subscriber_id", "detail", "raw"],
+            select(
+                literal(now, Instant),
+                literal("unknown"),
+                delivery.c.run_id,
+                delivery.c.subscriber_id,
+                literal(reason),
+                literal(""),
+            ).where(rows),
+        )
+    )
+    done = connection.execute(
+        update(delivery).where(rows).values(state=DeliveryState.UNKNOWN, reason=reason)
+    )
+    return done.rowcount
 
 
 # --- SQLite --------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.delivery.sink import Manners, Sink
+from tests.delivery.victim import Victims
 
 # A Postfix can only be started by root.
 collect_ignore = [] if os.geteuid() == 0 else ["test_postfix.py"]
@@ -25,3 +26,11 @@ def start_sink(tmp_path: Path):
     yield start
     for sink in sinks:
         sink.stop()
+
+
+@pytest.fixture(scope="session")
+def victims():
+    """A warm process that dispatches in children, to be killed."""
+    warm = Victims()
+    yield warm
+    warm.close()

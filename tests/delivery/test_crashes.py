@@ -18,7 +18,6 @@ from newsletter.model import DeliveryState
 from newsletter.store import database, ledger
 from tests.delivery.scenery import start_run, states_of
 from tests.delivery.sink import Manners
-from tests.delivery.victim import Victims
 
 READERS = 40
 WINDOW = 4
@@ -27,13 +26,6 @@ MANNERS = {
     "serial": lambda: Manners(pipelining=False),
     "bdat": lambda: Manners(chunking=True),
 }
-
-
-@pytest.fixture(scope="module")
-def victims():
-    warm = Victims()
-    yield warm
-    warm.close()
 
 
 def order_for(engine, tmp_path, sink, run_id, now, *, window, connections=2, crash=""):

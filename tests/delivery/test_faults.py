@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select, update
 
 from newsletter.delivery import dispatch as dispatching
-from newsletter.delivery.smtp import Deadlines
+from newsletter.delivery.endpoints import Deadlines
 from newsletter.store import database, ledger, schema
 from tests.delivery.scenery import start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule

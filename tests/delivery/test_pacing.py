@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from newsletter.config import DomainPace, Relay
 from newsletter.delivery import pacing
 from newsletter.delivery.dispatch import dispatch
+from newsletter.delivery.endpoints import Deadlines
 from newsletter.delivery.pacing import Adaptive, Domains, TokenBucket, take_from_all
-from newsletter.delivery.smtp import Deadlines
 from tests.delivery.scenery import start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
 

@@ -19,7 +19,6 @@ from newsletter.delivery import resolving
 from newsletter.delivery.dispatch import dispatch
 from newsletter.store import database, ledger
 from tests.delivery.scenery import start_run, with_relay
-from tests.delivery.victim import Victims
 
 
 @pytest.fixture
@@ -34,12 +33,11 @@ def relay(tmp_path_factory):
 
 @pytest.mark.parametrize("chunking", ["auto", "off"])
 def test_killed_and_resolved_by_the_log_everybody_is_accepted_exactly_once(
-    sqlite_engine, settings, keys, tmp_path, relay, chunking
+    sqlite_engine, settings, keys, victims, tmp_path, relay, chunking
 ):
     url, log = relay
     now = datetime.now(UTC) + timedelta(seconds=4)  # well after the log's first line
     run_id = start_run(sqlite_engine, now, readers=400)
-    victims = Victims()
     order = {
         "root": str(tmp_path), "relay": url, "run": run_id, "window": 16, "connections": 4,
         "database": sqlite_engine.url.render_as_string(), "now": now.isoformat(),
@@ -56,7 +54,6 @@ def test_killed_and_resolved_by_the_log_everybody_is_accepted_exactly_once(
             break
         killed += 1
     assert victims.run(**order) == 0
-    victims.close()
     _wait_until_quiet(log)
     later = now + timedelta(minutes=1)
     with log.open(encoding="utf-8") as lines:

@@ -8,8 +8,8 @@ import pytest
 
 from newsletter.delivery import resolving
 from newsletter.delivery.dispatch import dispatch
+from newsletter.delivery.endpoints import Deadlines
 from newsletter.delivery.resolving import Resolution
-from newsletter.delivery.smtp import Deadlines
 from newsletter.errors import ConfigError
 from tests.delivery.scenery import start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule

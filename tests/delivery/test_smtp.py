@@ -6,7 +6,8 @@ import pytest
 
 from newsletter.config import Relay
 from newsletter.delivery.dispatch import dispatch
-from newsletter.delivery.smtp import Deadlines, probe_relay, submit_one
+from newsletter.delivery.endpoints import Deadlines
+from newsletter.delivery.smtp import probe_relay, submit_one
 from newsletter.delivery.smtp_protocol import BadAddress
 from newsletter.delivery.states import Reply
 from newsletter.errors import AuthFailed, ConnectFailed, TimedOut, TlsFailed, Unanswered

@@ -136,7 +136,7 @@ def test_a_clock_that_steps_back_and_forth_sends_once(settings, keys, now, sink,
 def test_a_relay_killed_in_mid_run_leaves_at_most_its_dots_in_doubt(
     settings, keys, now, start_sink, sqlite_engine
 ):
-    from newsletter.delivery.smtp import Deadlines
+    from newsletter.delivery.endpoints import Deadlines
 
     first = start_sink(Manners(reply_delay_s=0.005))
     run_id = start_run(sqlite_engine, now, readers=200)

@@ -63,7 +63,7 @@ def main() -> None:
 def _dispatch(order: dict) -> int:
     from newsletter import config
     from newsletter.delivery import crash_points, dispatch
-    from newsletter.delivery.smtp import Deadlines
+    from newsletter.delivery.endpoints import Deadlines
     from newsletter.store import database
     from tests.delivery.scenery import with_relay
 

@@ -270,11 +270,11 @@ def test_only_a_proof_of_death_makes_a_row_unknown(engine, run_id, take, readers
             is_dead = owners.death_prover(engine, connection)
             assert not is_dead(name)
             later = now + timedelta(days=3)
-            assert ledger.bury_dead(connection, run_id, is_dead=is_dead, now=later) == 0
+            assert owners.bury_dead(connection, run_id, is_dead=is_dead, now=later) == 0
     with database.write(engine) as connection:
         is_dead = owners.death_prover(engine, connection)
         assert is_dead(name)
-        assert ledger.bury_dead(connection, run_id, is_dead=is_dead, now=now) == 2
+        assert owners.bury_dead(connection, run_id, is_dead=is_dead, now=now) == 2
     assert tally_of(engine, run_id).unknown == 2
 
 
@@ -299,7 +299,7 @@ def test_an_owner_given_up_too_early_still_records_its_answer(
     lease = take("me")
     commit(lease, intents=readers[:1])
     with database.write(engine) as connection:
-        ledger.bury_dead(connection, run_id, is_dead=lambda _: True, now=now)
+        owners.bury_dead(connection, run_id, is_dead=lambda _: True, now=now)
     assert tally_of(engine, run_id).unknown == 1
     commit(lease, results=[Result(readers[0], True, State.SENT, reply="250 ok")])
     assert tally_of(engine, run_id).sent == 1

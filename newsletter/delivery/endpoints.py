@@ -1,0 +1,113 @@
+"""The relays of the settings: where, on what terms, how long they may take.
+
+In: settings. Out: endpoints. Never: a certificate taken on trust where TLS is required.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+from newsletter.config import Relay, Settings
+from newsletter.delivery.pacing import domain_of
+from newsletter.delivery.smtp_greeting import Credentials, Terms
+from newsletter.delivery.states import Stage
+
+IN_FLIGHT = 8  # messages at once on a connection with BDAT (DELIVERY 0.3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadlines:
+    """Seconds the relay has at each stage.
+
+    Short before the dot, for the reader stays pending; RFC 5321 §4.5.3.2.6 after it, for giving up
+    early is how duplicates are made.
+    """
+
+    connect: float = 30.0
+    banner: float = 30.0
+    command: float = 60.0
+    data: float = 120.0
+    body: float = 180.0
+    dot: float = 600.0
+    backoff: float = 1.0  # factor on the waits between attempts to connect
+
+    def of(self, stage: Stage) -> float:
+        match stage:
+            case Stage.BANNER:
+                return self.banner
+            case Stage.DATA:
+                return self.data
+            case Stage.BODY:
+                return self.body
+            case Stage.DOT:
+                return self.dot
+            case _:
+                return self.command
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """A relay: where, on what terms, how it proves who it is."""
+
+    relay: Relay
+    host: str
+    port: int
+    terms: Terms
+    context: ssl.SSLContext
+
+
+@contextmanager
+def open_endpoints(settings: Settings) -> Iterator[tuple[Endpoint, ...]]:
+    """Yield the relays of the settings; the embedded one lives as long as the block."""
+    relays = (settings.relay, *settings.relays)
+    name = domain_of(settings.sender.address)
+    if not any(relay.is_embedded for relay in relays):
+        yield tuple(_find_endpoint(relay, name) for relay in relays)
+        return
+    from newsletter.delivery.embedded import open_relay
+
+    with open_relay(settings.var_dir / "mailbox") as (host, port):
+        yield tuple(
+            _make_endpoint(relay, name, host, port, tls=False)
+            if relay.is_embedded
+            else _find_endpoint(relay, name)
+            for relay in relays
+        )
+
+
+def _find_endpoint(relay: Relay, name: str) -> Endpoint:
+    parts = urlsplit(relay.url)
+    implicit = parts.scheme == "smtps"
+    port = parts.port or (465 if implicit else 25)
+    return _make_endpoint(relay, name, parts.hostname or "", port, tls=implicit)
+
+
+def _make_endpoint(relay: Relay, name: str, host: str, port: int, *, tls: bool) -> Endpoint:
+    user = unquote(urlsplit(relay.url).username or "")
+    credentials = (
+        Credentials(user=user, password=relay.password, mechanism=relay.auth) if user else None
+    )
+    terms = Terms(
+        name=name,
+        tls_active=tls,
+        tls_required=relay.tls_required,
+        credentials=credentials,
+        secrets_in_clear=relay.is_loopback,
+        chunking=relay.chunking == "auto",
+        in_flight=IN_FLIGHT,
+    )
+    return Endpoint(relay=relay, host=host, port=port, terms=terms, context=_open_context(relay))
+
+
+def _open_context(relay: Relay) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if not relay.tls_required:
+        # Opportunistic (RFC 7435): encrypted for whoever it is; refusing would mean clear text.
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context

@@ -1,0 +1,117 @@
+"""What one dispatch works with, and its readers page by page, composed ahead where they are signed.
+
+In: a job. Out: pages of flights; whether anybody is left. Never: a claim, more than a page in hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from sqlalchemy import Engine
+
+from newsletter.delivery.endpoints import Deadlines, Endpoint
+from newsletter.delivery.flights import PAGE, Flight
+from newsletter.mail.compose import Compiled, Outgoing, Reader
+from newsletter.model import Tally
+from newsletter.store import database, ledger, windows
+from newsletter.store.ledger import Lease
+from newsletter.store.windows import Picked
+
+SIGNING_PAGE = 64  # composed ahead in memory: fewer
+
+
+class StopFlag(Protocol):
+    """Anything with ``is_set``: a ``threading.Event``."""
+
+    def is_set(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Everything one dispatch works with."""
+
+    engine: Engine
+    lease: Lease
+    compiled: Compiled
+    endpoints: tuple[Endpoint, ...]
+    window: int
+    clock: Callable[[], datetime]
+    deadline_at: datetime
+    tally: Tally
+    deadlines: Deadlines
+    signs: bool = False
+    after: int = -1  # the readers of this job: ids in (after, until]
+    until: int = ledger.LAST_ID
+    progress: Callable[[Tally], None] | None = None
+    stop: StopFlag | None = None
+
+
+class Pages:
+    """Reads on a thread of its own, signs on two more (RSA lets go of the interpreter's lock)."""
+
+    def __init__(self, job: Job) -> None:
+        self.pool = ThreadPoolExecutor(1, "pages")
+        self._job = job
+        self._signing = ThreadPoolExecutor(2, "sign") if job.signs else None
+
+    def shutdown(self) -> None:
+        self.pool.shutdown(wait=True)
+        if self._signing is not None:
+            self._signing.shutdown(wait=True)
+
+    def compose(self, row: Picked) -> Outgoing:
+        return self._job.compiled.compose(_to_reader(row))
+
+    def read(self, after: int) -> tuple[list[Flight], bool]:
+        """Return the next flights whose ids are above *after*, and whether they are the last."""
+        job = self._job
+        size = SIGNING_PAGE if self._signing else PAGE
+        with database.read(job.engine) as connection:
+            rows = windows.pick(
+                connection,
+                job.lease.run_id,
+                after=max(after, job.after),
+                size=size,
+                until=job.until,
+            )
+        if self._signing is None:
+            return [Flight(row) for row in rows], len(rows) < size
+        composed = self._signing.map(self._try, rows)
+        flights = [Flight(row, message) for row, message in zip(rows, composed, strict=True)]
+        return flights, len(rows) < size
+
+    def _try(self, row: Picked) -> Outgoing | Exception:
+        try:
+            return self.compose(row)
+        except Exception as error:  # noqa: BLE001 - raised again where the flight is taken
+            return error
+
+    def close_pass(self) -> bool:
+        """Wake the deferred that are due, cancel who left; say whether somebody is pending."""
+        job = self._job
+        run_id, now = job.lease.run_id, job.clock()
+        with database.write(job.engine) as connection:
+            ledger.cancel_gone(connection, run_id, after=job.after, until=job.until)
+            ledger.wake_due(connection, run_id, now=now, after=job.after, until=job.until)
+            left = windows.pick(connection, run_id, after=job.after, size=1, until=job.until)
+        return bool(left)
+
+
+def _to_reader(row: Picked) -> Reader:
+    return Reader(
+        subscriber_id=row.subscriber_id,
+        address=row.address,
+        values={
+            "first_name": row.first_name,
+            "last_name": row.last_name,
+            "organisation": row.organisation,
+            "greeting_name": row.first_name,
+            "profile": row.profile,
+            "region": row.region,
+            "department": row.department,
+        },
+    )

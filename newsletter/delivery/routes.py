@@ -1,0 +1,66 @@
+"""One relay during one dispatch: its pace, its health, what it taught us.
+
+In: failures and successes of its lanes. Out: when to try again, whether to give it up. Never: a
+socket.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from newsletter.delivery.endpoints import Deadlines, Endpoint
+from newsletter.delivery.pacing import Adaptive, Domains, TokenBucket, open_buckets
+from newsletter.delivery.smtp import Unwelcome
+from newsletter.delivery.states import Reply
+from newsletter.errors import AuthFailed, RelayError, TlsFailed
+
+_SESSION_LIMIT = re.compile(
+    r"(max|limit|too many).*(message|mail).*(session|connection)|"
+    r"(message|mail)s?.*(per|in this) (session|connection)",
+    re.IGNORECASE,
+)
+MAX_FAILURES = 3  # in a row, before a relay is left alone for this dispatch
+
+
+@dataclass(slots=True)
+class Route:
+    """One relay during one dispatch: its pace, its health."""
+
+    endpoint: Endpoint
+    deadlines: Deadlines
+    buckets: tuple[TokenBucket, ...] = field(init=False)
+    domains: Domains = field(init=False)
+    adaptive: Adaptive = field(init=False)
+    failures: int = 0
+    retry_at: float = 0.0
+    is_trying: bool = False
+    dead: RelayError | None = None
+    max_messages: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        relay = self.endpoint.relay
+        self.buckets = open_buckets(relay.rate_per_s, relay.rate_per_hour)
+        self.domains = Domains(relay)
+        self.adaptive = Adaptive(relay.connections)
+        self.max_messages = relay.max_messages_per_connection
+
+    @property
+    def is_hopeless(self) -> bool:
+        """True when trying again does not help: a person must look."""
+        return isinstance(self.dead, (AuthFailed, TlsFailed, Unwelcome))
+
+    def fail(self, error: RelayError, *, now: float, wait_s: float) -> None:
+        self.failures += 1
+        self.retry_at = now + wait_s
+        hopeless = isinstance(error, (AuthFailed, TlsFailed, Unwelcome))
+        if hopeless or self.failures >= MAX_FAILURES:
+            self.dead = error
+
+    def succeed(self) -> None:
+        self.failures = 0
+
+    def learn(self, carried: int, reply: Reply) -> None:
+        """A 421 at MAIL that names a limit per session says how much a session carries."""
+        if carried >= 1 and _SESSION_LIMIT.search(reply.text):
+            self.max_messages = min(self.max_messages, carried)
