@@ -7,13 +7,16 @@ granted beforehand, so that what is left is what smtplib does.
 from __future__ import annotations
 
 import asyncio
+import ssl
 
 from benchmarks.messages import address
 from benchmarks.rivals import HOST, SENDER, measured
 from newsletter.config import Relay
+from newsletter.delivery.endpoints import Deadlines, Endpoint
 from newsletter.delivery.flights import Flight
-from newsletter.delivery.lanes import Lane, Route
-from newsletter.delivery.smtp import Deadlines, Endpoint, Terms, ssl
+from newsletter.delivery.lanes import Lane
+from newsletter.delivery.routes import Route
+from newsletter.delivery.smtp_greeting import Terms
 from newsletter.mail.compose import Outgoing
 from newsletter.model import DeliveryState
 from newsletter.store.windows import Picked

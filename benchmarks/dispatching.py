@@ -44,6 +44,7 @@ class Spent:
     first_s: float
     freeze_s: float
     rss_mb: tuple[float, ...]
+    wal_mb: float  # the largest that SQLite's log became
     forbidden: tuple[str, ...]
 
     @property
@@ -66,8 +67,10 @@ def run_dispatcher(
     if profile:
         arguments += ["--profile", profile]
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE)
-    samples: list[float] = []
-    watch = threading.Thread(target=_sample, args=(process, samples), daemon=True)
+    samples: list[tuple[float, float]] = []
+    watch = threading.Thread(
+        target=_sample, args=(process, folder / "newsletter.db-wal", samples), daemon=True
+    )
     watch.start()
     try:
         printed, _ = process.communicate(timeout=timeout_s)
@@ -78,14 +81,21 @@ def run_dispatcher(
     if process.returncode:
         raise SystemExit(f"the dispatcher ended with {process.returncode}")
     said = json.loads(printed)
-    return Spent(**{**said, "forbidden": tuple(said["forbidden"])}, rss_mb=tuple(samples))
+    return Spent(
+        **{**said, "forbidden": tuple(said["forbidden"])},
+        rss_mb=tuple(rss for rss, _ in samples),
+        wal_mb=max((wal for _, wal in samples), default=0.0),
+    )
 
 
-def _sample(process: subprocess.Popen[bytes], samples: list[float]) -> None:
+def _sample(
+    process: subprocess.Popen[bytes], wal: Path, samples: list[tuple[float, float]]
+) -> None:
     statm = Path(f"/proc/{process.pid}/statm")
     while process.poll() is None:
         try:
-            samples.append(int(statm.read_text().split()[1]) * PAGE / 1e6)
+            rss = int(statm.read_text().split()[1]) * PAGE / 1e6
+            samples.append((rss, wal.stat().st_size / 1e6 if wal.exists() else 0.0))
         except (OSError, IndexError, ValueError):
             return
         time.sleep(0.1)

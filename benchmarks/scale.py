@@ -79,11 +79,14 @@ def _dispatch(count: int) -> Spent:
         settings = readers.make_publication(Path(folder), port)
         run_id = readers.open_run(settings, count, TINY, frozen=False)
         spent = run_dispatcher(Path(folder), run_id, freeze=TINY.name, timeout_s=3600)
+        stored_mb = (Path(folder) / "newsletter.db").stat().st_size / 1e6
     if spent.sent != count:
         raise SystemExit(f"{spent.sent} of {count} were sent")
     say(
         f"  {count:,} readers: {count / spent.wall_s:,.0f}/s, CPU"
         f" {1000 * spent.cpu_s / count:.3f} s/1000, {spent.peak_mb:.1f} MB at most,"
-        f" {spent.late_mb:.1f} MB in the second half"
+        f" {spent.late_mb:.1f} MB in the second half; database {stored_mb:.0f} MB,"
+        f" log {spent.wal_mb:.0f} MB at most; frozen in {spent.freeze_s:.1f} s,"
+        f" first message after {spent.first_s:.1f} s"
     )
     return spent
