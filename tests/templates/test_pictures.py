@@ -28,12 +28,17 @@ FAULTS = """width => {
   }
   return faults;
 }"""
-# Of the words that stand for pictures, those that one cannot read whole.
-CUT_ALTERNATIVES = """() => [...document.querySelectorAll('img[alt]:not([alt=""])')]
-  .filter(image => {
-    const box = image.getBoundingClientRect();
-    return box.width < 40 || box.height < 14 || image.scrollWidth > Math.ceil(box.width) + 1;
-  }).map(image => image.alt)"""
+# Of the words that stand for pictures, those that need more lines than their place has.
+CUT_ALTERNATIVES = """() => {
+  const ruler = document.createElement('canvas').getContext('2d');
+  return [...document.querySelectorAll('img[alt]:not([alt=""])')].filter(image => {
+    const box = image.getBoundingClientRect(), style = getComputedStyle(image);
+    ruler.font = style.font;
+    const across = box.width - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+    const lines = Math.ceil(ruler.measureText(image.alt).width / across);
+    return lines * parseFloat(style.lineHeight) > box.height + 1;
+  }).map(image => image.alt);
+}"""
 
 
 @pytest.fixture
