@@ -80,7 +80,7 @@ def open_page(browser, gallery):
         context.close()
 
 
-VIEWS = [("mail", 375), ("mail", 600), ("web", 320), ("web", 1000)]
+VIEWS = [("mail", 320), ("mail", 375), ("mail", 600), ("web", 320), ("web", 1000)]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
