@@ -262,6 +262,7 @@ def _gather(
         numbers=dict(_numbers(settings, issue, folders)),
         figures=tuple(_recent_figures(settings, issue, folders, templates, fields)),
         lines={**_all_lines(settings, issue), **_setting_lines(settings)},
+        accepted=frozenset(templates.theme.get("support", {}).get("accepted", ())),
     )
 
 

@@ -18,6 +18,7 @@ from newsletter.checks import (
     french,
     links,
     structure,
+    support,
     weight,
     words,
 )
@@ -57,6 +58,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     structure.poor_text,
     structure.broken_outline,
     contrast.low_contrast,
+    support.client_support,
     # figures
     figures.figures_without_source,
     figures.sources_without_validity,

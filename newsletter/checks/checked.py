@@ -66,6 +66,8 @@ class Checked:
     numbers: Mapping[IssueId, int] = field(default_factory=dict)
     figures: tuple[Figure, ...] = ()
     lines: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    # What some mail client ignores and the publication lives without (``[support]`` of its theme).
+    accepted: frozenset[str] = frozenset()
 
     def header(self, name: str, place: Place | None = None) -> Place:
         """Return the line of a header's key, of the issue or of the file of *place*."""

@@ -92,6 +92,12 @@ FAULTS: Final[dict[str, Fault]] = {
         "“{text}” is hard to read: contrast {ratio}, where {wanted} is needed.",
         "Choose a darker or a lighter colour in templates/theme.toml.",
     ),
+    "client_support": Fault(
+        ADVICE,
+        "The mail uses {feature}, which {clients} do not know.",
+        "Take it out of templates/, or check that the mail reads well without it and add it to "
+        "[support] accepted in templates/theme.toml.",
+    ),
     # --- French
     "all_capitals": Fault(
         WARNING,
