@@ -24,8 +24,10 @@ from newsletter.feedback.bounces import Report, read_bounce, read_odd_bounce
 from newsletter.feedback.complaints import is_report, read_complaint
 from newsletter.feedback.facts import Feedback, FeedbackKind, TiedBy
 
-# A bounce quotes at most the issue; what is longer is not for us to read whole.
-MAX_BYTES = 2_000_000
+# A bounce quotes at most the issue, its words about the reader come first; anybody can send more.
+MAX_BYTES = 256_000
+# Bounces of no standard say it on their first page; the detectors are slow on more.
+MAX_ODD_BYTES = 32_000
 _TOKEN = r"([a-z2-7]{41,60})"  # noqa: S105 - the form of our words, not one of them
 _MAX_CANDIDATES = 50
 
@@ -39,9 +41,12 @@ class _Reader:
 def read_feedback(raw: bytes, *, settings: Settings, keys: Keys) -> Feedback:
     """Return what a message that came back says; it never raises, whatever the octets are."""
     raw = raw[:MAX_BYTES]
-    message = message_from_bytes(raw)
-    text = _text(message)
-    report = _judge(message, text)
+    try:
+        message = message_from_bytes(raw)
+        text = _text(message)
+        report = _judge(message, text, raw)
+    except RecursionError:  # parts inside parts by the thousand: nobody's bounce
+        text, report = "", Report(FeedbackKind.REPLY)
     reader = _find_reader(f"{raw.decode('ascii', 'replace')}\n{text}", settings, keys)
     return Feedback(
         kind=report.kind,
@@ -54,7 +59,7 @@ def read_feedback(raw: bytes, *, settings: Settings, keys: Keys) -> Feedback:
     )
 
 
-def _judge(message: Message, text: str) -> Report:
+def _judge(message: Message, text: str, raw: bytes) -> Report:
     if is_report(message):
         complaint = read_complaint(message)
         kind = FeedbackKind.COMPLAINT if complaint else FeedbackKind.REPLY
@@ -64,7 +69,7 @@ def _judge(message: Message, text: str) -> Report:
         return bounce
     if is_challenge(message, text):
         return Report(FeedbackKind.CHALLENGE)
-    odd = read_odd_bounce(message, text)
+    odd = read_odd_bounce(message_from_bytes(raw[:MAX_ODD_BYTES]), text[:MAX_ODD_BYTES])
     if odd is not None:
         return odd
     return Report(FeedbackKind.AUTO_REPLY if is_auto_reply(message) else FeedbackKind.REPLY)

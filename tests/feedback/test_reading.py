@@ -181,3 +181,28 @@ def test_a_mangled_bounce_is_read_without_an_error(read, outgoing, data):
 
 def test_a_bounce_is_believed_as_a_relay_is():
     assert bounces.SUPPRESSING == states.SUPPRESSING
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"".join(
+            b'Content-Type: multipart/mixed; boundary="%d"\n\n--%d\n' % (n, n) for n in range(3_000)
+        ),
+        b"Content-Type: message/rfc822\n\n" * 3_000,
+    ],
+    ids=["multipart", "message"],
+)
+def test_parts_inside_parts_by_the_thousand_are_for_a_person_to_read(read, raw):
+    assert read(raw).kind is FeedbackKind.REPLY
+
+
+def test_only_the_first_page_reaches_the_detectors_of_odd_bounces(read, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "newsletter.feedback.reading.read_odd_bounce",
+        lambda message, text: seen.append((len(message.as_bytes()), len(text))),
+    )
+    read(b"Subject: returned\n\n" + b"\n" * 2_000_000)  # whole, it kept them busy for two minutes
+    assert seen
+    assert max(seen[0]) <= 32_000
