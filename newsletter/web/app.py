@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, Response
 from sqlalchemy import Engine
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from newsletter.config import Keys, Settings
 from newsletter.errors import StoreError
@@ -47,10 +48,33 @@ def create_app(
     for router in (sign_up.router, reader.router, issues.listed, issues.router):
         app.include_router(router)
     app.middleware("http")(_guard)
+    app.add_middleware(_limit_bodies)
     app.add_exception_handler(HTTPException, _say_missing)
     app.add_exception_handler(RequestValidationError, _say_wrong)
     app.add_exception_handler(StoreError, _say_busy)
     return app
+
+
+def _limit_bodies(app: ASGIApp) -> ASGIApp:
+    """End a body that grows beyond reason while it comes: chunks tell no length beforehand.
+
+    A file in a form would otherwise fill the disk (multipart is spooled there).
+    """
+
+    async def limited(scope: Scope, receive: Receive, send: Send) -> None:
+        received = 0
+
+        async def count() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > MAX_REQUEST:
+                raise HTTPException(status_code=413)
+            return message
+
+        await app(scope, count if scope["type"] == "http" else receive, send)
+
+    return limited
 
 
 async def _guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:

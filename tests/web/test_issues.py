@@ -147,6 +147,21 @@ def test_bodies_beyond_reason_are_refused(client, size):
     assert answer.status_code == 413
 
 
+@pytest.mark.parametrize("kind", ["multipart/form-data; boundary=q", "application/octet-stream"])
+def test_a_body_that_tells_no_length_is_cut_off(client, kind):
+    taken = []
+
+    async def trickle():
+        yield b'--q\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n'
+        for number in range(64):
+            taken.append(number)
+            yield b"x" * 65_536
+
+    answer = client.post("/", headers={"Content-Type": kind}, content=trickle())
+    assert 400 <= answer.status_code < 500
+    assert len(taken) < 20
+
+
 def test_a_page_names_no_software_and_no_api(client):
     for url in ("/docs", "/redoc", "/openapi.json"):
         assert client.get(url).status_code == 404
