@@ -141,8 +141,15 @@ def _record(
         )
     else:
         queue_of_letters.settle(connection, letter.id, state, reply=str(outcome), now=now)
-    log.info("letter id=%d state=%s reply=%s", letter.id, state, outcome)
+    log.info("letter id=%d state=%s answer=%s", letter.id, state, _name(outcome))
     return state
+
+
+def _name(outcome: _Outcome) -> str:
+    """What a log may say of an answer: the words of a relay often quote the address (P12)."""
+    if isinstance(outcome, Reply):
+        return f"{outcome.code} {outcome.enhanced}".strip()
+    return type(outcome).__name__
 
 
 def _judge(outcome: _Outcome, tries: int) -> tuple[LetterState, timedelta]:

@@ -155,3 +155,14 @@ def test_a_letter_reaches_the_embedded_mailbox(settings, sqlite_engine, keys, no
     write(sqlite_engine, now, "editrice@example.org")
     assert letters.send_due(settings, sqlite_engine, keys, now) == 1
     assert len(list((settings.var_dir / "mailbox" / LETTERS / "new").iterdir())) == 1
+
+
+def test_a_relay_that_quotes_the_address_does_not_bring_it_into_the_log(
+    settings, engine, keys, now, caplog
+):
+    caplog.set_level("INFO")
+    write(engine, now, "maelle.kerguen@example.org")
+    relay = Relaying(Reply(550, "5.1.1", "<maelle.kerguen@example.org>: unknown"))
+    letters.send_due(settings, engine, keys, now, submit=relay)
+    assert "550 5.1.1" in caplog.text
+    assert "maelle" not in caplog.text
