@@ -345,7 +345,10 @@ def open_page(browser):
 
     def run(base: str, scheme: str = "light", **options):
         context = browser.new_context(
-            viewport={"width": 1280, "height": 900}, color_scheme=scheme, **options
+            viewport={"width": 1280, "height": 900},
+            color_scheme=scheme,
+            reduced_motion="reduce",  # axe would meet colours on their way to others
+            **options,
         )
         contexts.append(context)
         page = context.new_page()
