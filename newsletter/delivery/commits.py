@@ -59,6 +59,7 @@ class Commits:
         pool: Executor,
         on_answer: Callable[[Answer, list[Outcome], list[Flight]], None],
         on_failure: Callable[[StoreError], None],
+        renews: bool = True,
     ) -> None:
         self._engine, self._lease, self._clock, self._pool = engine, lease, clock, pool
         self._on_answer, self._on_failure = on_answer, on_failure
@@ -71,6 +72,8 @@ class Commits:
         self._timer: asyncio.TimerHandle | None = None
         self._beat: asyncio.TimerHandle | None = None
         self._failing_since: float | None = None
+        self._renews = renews
+        self._renew_at = 0.0
 
     @property
     def is_idle(self) -> bool:
@@ -149,12 +152,19 @@ class Commits:
     def _run(self, batch: _Batch) -> None:
         # Decided now, not when the answer came: the intent may have been granted in between.
         results = [_to_result(outcome) for outcome in batch.outcomes]
-        future = self._loop.run_in_executor(
-            self._pool, self._write, results, [flight.token for flight in batch.intents]
-        )
+        intents = [flight.token for flight in batch.intents]
+        renews = self._renews and self._loop.time() >= self._renew_at
+        if renews:
+            self._renew_at = self._loop.time() + BEAT_S
+        future = self._loop.run_in_executor(self._pool, self._write, results, intents, renews)
         future.add_done_callback(lambda done: self._finish(batch, done))
 
-    def _write(self, results: list[Result], intents: list[int]) -> Answer:
+    def _write(
+        self,
+        results: list[Result],
+        intents: list[int],
+        renews: bool,  # noqa: FBT001 - run_in_executor passes positions
+    ) -> Answer:
         now = self._clock()
         with database.write(self._engine) as connection:
             answer = commit_window(
@@ -163,7 +173,7 @@ class Commits:
                 results=results,
                 intents=intents,
                 now=now,
-                renew_until=now + LEASE,
+                renew_until=now + LEASE if renews else None,
             )
             crash_points.reach("commit.before")
         crash_points.reach("commit.after")

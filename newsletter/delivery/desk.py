@@ -74,6 +74,7 @@ class Desk:
             pool=self._pool,
             on_answer=self._on_answer,
             on_failure=self._on_store_failure,
+            renews=job.until == ledger.LAST_ID,  # the lease of a run is not a batch's to hold
         )
         self._ahead: deque[Flight] = deque()
         self._breaker = states.Breaker()

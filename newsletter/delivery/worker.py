@@ -8,6 +8,7 @@ Any number of them work side by side, none leads.
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,9 @@ def work(errand: Errand, *, tempo: Tempo | None = None) -> None:
     asyncio.run(_Worker(errand, tempo or Tempo()).run())
 
 
+log = logging.getLogger(__name__)
+
+
 class _Worker:
     """Procrastinate's worker, a sweep beside it, and the stop flag above both."""
 
@@ -55,6 +59,20 @@ class _Worker:
         self._tempo = tempo
 
     async def run(self) -> None:
+        """Work until stopped; a worker that the others took for dead begins again as a new one."""
+        from procrastinate.exceptions import ConnectorException
+
+        while not self._is_stopped():
+            try:
+                await self._work_once()
+            except ConnectorException as error:  # pruned, or the database was away
+                log.warning("worker begins again: %s", error.__cause__ or error)
+                await asyncio.sleep(self._tempo.polling_s)
+
+    def _is_stopped(self) -> bool:
+        return self._errand.stop is not None and self._errand.stop.is_set()
+
+    async def _work_once(self) -> None:
         app = self._open_app()
         async with app.open_async():
             tempo = self._tempo
@@ -77,8 +95,7 @@ class _Worker:
                 await asyncio.gather(worker, sweep, return_exceptions=True)
 
     async def _wait_for_stop(self, worker: asyncio.Task[None]) -> None:
-        stop = self._errand.stop
-        while not (stop is not None and stop.is_set()):
+        while not self._is_stopped():
             done, _ = await asyncio.wait({worker}, timeout=WATCH_S)
             if done:
                 worker.result()

@@ -19,6 +19,7 @@ from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import ColumnElement, Connection, Engine, insert, literal, select, text, update
+from sqlalchemy.exc import DBAPIError
 
 from newsletter.errors import StoreError
 from newsletter.model import DeliveryState
@@ -155,13 +156,21 @@ def _read_id(path: Path) -> str:
 @contextmanager
 def _locked_session(engine: Engine) -> Iterator[str]:
     key = secrets.randbits(62)
-    # A session of its own: back in the pool it would still hold the lock.
+    # A session of its own: the lock lives and dies with it.
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": key})
         try:
             yield f"session:{key}"
         finally:
-            connection.invalidate()
+            _unlock(connection, key)
+
+
+def _unlock(connection: Connection, key: int) -> None:
+    """Let go at once; a session that cannot is closed, for in the pool it would go on holding."""
+    try:
+        connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+    except DBAPIError:
+        connection.invalidate()
 
 
 def _session_is_gone(connection: Connection, name: str) -> bool:

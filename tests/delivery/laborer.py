@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import signal
 import sys
@@ -20,6 +21,7 @@ def main() -> None:
     order = json.loads(sys.argv[1])
     settings = config.load_settings(Path(order["root"]) / "newsletter.toml", environ={})
     now, stop = datetime.fromisoformat(order["now"]), threading.Event()
+    faulthandler.register(signal.SIGUSR1)
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     errand = Errand(
         settings=with_relay(settings, order["relay"], connections=2, window=8),
@@ -28,7 +30,7 @@ def main() -> None:
         clock=lambda: now,
         stop=stop,
     )
-    work(errand, tempo=Tempo(heartbeat_s=0.2, stale_s=1.0, sweep_s=0.4, polling_s=0.2))
+    work(errand, tempo=Tempo(heartbeat_s=0.5, stale_s=4.0, sweep_s=0.5, polling_s=0.2))
 
 
 if __name__ == "__main__":

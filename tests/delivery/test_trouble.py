@@ -113,11 +113,15 @@ def test_postgresql_that_drops_every_session_is_asked_again(
     for timer in timers:
         timer.start()
     relay = with_relay(settings, sink.url, window=8, connections=2)
-    result = dispatch(relay, postgres_engine, keys, run_id, clock=lambda: now)
+    result = None
+    while result is None or not result.finished:
+        try:  # cut before its first page or after its last, it says so and is simply run again
+            result = dispatch(relay, postgres_engine, keys, run_id, clock=lambda: now)
+        except StoreError as error:
+            assert "does not answer" in str(error)  # noqa: PT017 - not every time
     for timer in timers:
         timer.join()
     admin.dispose()
-    assert result.finished
     judge(postgres_engine, run_id, sink, 300)
 
 

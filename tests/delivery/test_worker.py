@@ -94,7 +94,7 @@ def test_three_workers_one_killed_one_stopped_reach_everybody_once(
 ):
     monkeypatch.setattr(queue, "BATCH", 100)
     sink = start_sink(Manners(reply_delay_s=0.004))
-    run_id = start_run(queued_engine, now, readers=1_500)
+    run_id = start_run(queued_engine, now, readers=900)
     order = json.dumps(
         {
             "root": str(tmp_path), "relay": sink.url, "now": now.isoformat(),
@@ -113,20 +113,20 @@ def test_three_workers_one_killed_one_stopped_reach_everybody_once(
             queue.enqueue(connection, run_id, size=100)
         _wait_for(lambda: len(sink.accepted()) > 150)
         workers[0].send_signal(signal.SIGKILL)
-        _wait_for(lambda: len(sink.accepted()) > 400)
+        _wait_for(lambda: len(sink.accepted()) > 300)
         workers[1].send_signal(signal.SIGTERM)
-        assert workers[1].wait(20) == 0
+        assert workers[1].wait(60) == 0
         _wait_for(lambda: _is_done(queued_engine, run_id))
     finally:
         workers[2].send_signal(signal.SIGTERM)
         for worker in workers:
-            worker.wait(20)
+            worker.wait(60)
     assert workers[2].returncode == 0
     taken = Counter(accepted.recipient for accepted in sink.accepted())
     assert max(taken.values()) == 1
     by_address = states_of(queued_engine, run_id)
     counts = Counter(by_address.values())
-    assert counts["sent"] + counts["unknown"] == 1_500
+    assert counts["sent"] + counts["unknown"] == 900
     assert counts["unknown"] <= 2 + 2 * 8  # one killed worker's
     for address, state in by_address.items():
         assert address in taken or state == "unknown"
@@ -134,7 +134,7 @@ def test_three_workers_one_killed_one_stopped_reach_everybody_once(
 
 def _alive(engine) -> int:
     with database.read(engine) as connection:
-        return queue.count_workers(connection, 1.0)
+        return queue.count_workers(connection, 4.0)
 
 
 def _is_done(engine, run_id) -> bool:
@@ -142,7 +142,7 @@ def _is_done(engine, run_id) -> bool:
         return runs.read_run_by_id(connection, RunId(run_id)).state == "done"
 
 
-def _wait_for(condition, seconds: float = 60) -> None:
+def _wait_for(condition, seconds: float = 120) -> None:
     for _ in range(int(seconds / 0.05)):
         if condition():
             return
