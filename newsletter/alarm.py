@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from apscheduler.events import EVENT_SCHEDULER_STARTED
 from apscheduler.schedulers.blocking import BlockingScheduler
 
 from newsletter.config import Settings, load_keys
@@ -65,18 +66,27 @@ def run_scheduler(settings: Settings) -> None:
             coalesce=True,
             max_instances=1,
         )
+        started = threading.Event()
+        scheduler.add_listener(lambda _: started.set(), EVENT_SCHEDULER_STARTED)
         for sign in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(sign, lambda *_: _end(scheduler, stop))
+            signal.signal(sign, lambda *_: _end(scheduler, started, stop))
         log.info("scheduler every=%ds", TICK_EVERY_S)
         scheduler.start()
     engine.dispose()
 
 
-def _end(scheduler: BlockingScheduler, stop: threading.Event) -> None:
+def _end(scheduler: BlockingScheduler, started: threading.Event, stop: threading.Event) -> None:
     """Claim nobody more, let the tick end, then return from ``start``."""
+    if stop.is_set():
+        return
     stop.set()
+
+    def shut_down() -> None:
+        started.wait()  # asked before it began, it would begin all the same, and for ever
+        scheduler.shutdown(wait=True)
+
     # The handler interrupts the scheduler's own thread, which must not wait for itself.
-    threading.Thread(target=scheduler.shutdown, kwargs={"wait": True}).start()
+    threading.Thread(target=shut_down, daemon=True).start()
 
 
 class Once:
