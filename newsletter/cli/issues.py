@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -255,9 +254,9 @@ def correct(
         publication.settings, publication.engine, IssueId(issue_id), note=note, by=by, now=now()
     )
     if as_json:
-        told = asdict(correction)
-        told.pop("web")
-        output.show_json(told)
+        output.show_json(
+            {"issue": issue_id, "at": correction.at, "by": correction.by, "note": correction.note}
+        )
     else:
         output.say(f"{issue_id}: the web copy is corrected; the original is kept.")
     return Exit.DONE
