@@ -382,7 +382,9 @@ def erase_address(engine: Engine, keys: Keys, address: str, *, now: datetime) ->
         person = audience.find(connection, parsed.key)
         marks = [(fingerprint(keys, parsed.key), Reason.ERASED)]
         suppression.add(connection, marks, now=now)
-        return person is not None and leaving.erase(connection, keys, person.id, now)
+        done = person is not None and leaving.erase(connection, keys, person.id, now)
+    database.empty_journal(engine)
+    return done
 
 
 def _find(connection: Connection, address: str) -> Subscriber:

@@ -14,7 +14,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    ScalarSelect,
+    case,
+    func,
+    or_,
+    select,
+    update,
+)
 
 from newsletter.audience import correspondence
 from newsletter.audience.correspondence import Written
@@ -23,7 +33,7 @@ from newsletter.errors import NotFound
 from newsletter.model import Subscriber, SubscriberId, SubscriberState
 from newsletter.store import audience, database, dossier, leaving, letters, sign_ups, tokens
 from newsletter.store.inviting import RandomBytes
-from newsletter.store.schema import event, subscriber
+from newsletter.store.schema import event, letter, subscriber
 
 MONTH = timedelta(days=30.4375)
 ASK_TWICE_APART = timedelta(days=30)
@@ -55,25 +65,29 @@ def review(
 ) -> Review:
     """Drop what is past its time; ask and purge only when the settings say so."""
     rules = settings.retention
+    silent = _silent_since(now - rules.renewal_months * MONTH)
+    lost = _silent_since(now - rules.expiry_months * MONTH)
     with database.write(engine) as connection:
-        pending = _find(connection, now - timedelta(days=rules.pending_days), pending=True)
-        for person in pending[:AT_ONCE]:
+        pending = _find(connection, _unconfirmed_since(now - timedelta(days=rules.pending_days)))
+        for person in pending:
             leaving.drop_pending(connection, person.id)
-        due = _find(connection, now - rules.renewal_months * MONTH)
-        expired = _find(connection, now - rules.expiry_months * MONTH)
-        asked, erased = 0, set[SubscriberId]()
+        due, expired = _count(connection, silent), _count(connection, lost)
+        asked = erased = 0
         if rules.purge:
-            erased = _purge(connection, keys, expired, now)
-            left = [person for person in due if person.id not in erased]
-            asked = _ask(connection, settings, left, now, random_bytes)
-        return Review(
-            unconfirmed=len(pending[:AT_ONCE]),
-            due=len(due),
+            erased = _purge(connection, keys, lost, now)
+            asked = _ask(connection, settings, silent, now, random_bytes)
+        leaving.sweep_erased(connection)
+        found = Review(
+            unconfirmed=len(pending),
+            due=due,
             asked=asked,
-            expired=len(expired),
-            erased=len(erased),
+            expired=expired,
+            erased=erased,
             events_cleared=_clear_events(connection, now - timedelta(days=rules.event_days)),
         )
+    if erased or pending:
+        database.empty_journal(engine)
+    return found
 
 
 def send_data(
@@ -107,53 +121,76 @@ def erase_by_link(engine: Engine, keys: Keys, token: str, *, now: datetime) -> b
     """Forget the person of a link that only their mailbox received."""
     with database.write(engine) as connection:
         subscriber_id = tokens.use(connection, token, purpose="erase", now=now)
-        return subscriber_id is not None and leaving.erase(connection, keys, subscriber_id, now)
+        done = subscriber_id is not None and leaving.erase(connection, keys, subscriber_id, now)
+    if done:
+        database.empty_journal(engine)
+    return done
 
 
-def _find(connection: Connection, before: datetime, *, pending: bool = False) -> list[Subscriber]:
-    """People without a sign of life since *before*; opening a mail is none, and we do not look."""
+def _unconfirmed_since(before: datetime) -> ColumnElement[bool]:
     columns = subscriber.c
-    if pending:
-        silent = (columns.state == SubscriberState.PENDING) & (columns.created_at < before)
-    else:
-        receiving = (SubscriberState.ACTIVE, SubscriberState.PAUSED)
-        last = func.coalesce(columns.last_act_at, columns.created_at)
-        silent = columns.state.in_(receiving) & (last < before)
-    ids = connection.scalars(select(columns.id).where(silent).order_by(columns.id))
-    return [audience.get(connection, SubscriberId(number)) for number in ids.all()]
+    return (columns.state == SubscriberState.PENDING) & (columns.created_at < before)
+
+
+def _silent_since(before: datetime) -> ColumnElement[bool]:
+    """No sign of life since *before*; opening a mail is none, and we do not look."""
+    receiving = (SubscriberState.ACTIVE, SubscriberState.PAUSED)
+    last = func.coalesce(subscriber.c.last_act_at, subscriber.c.created_at)
+    return subscriber.c.state.in_(receiving) & (last < before)
+
+
+def _find(connection: Connection, which: ColumnElement[bool]) -> list[Subscriber]:
+    """The first of these people, as many as one review takes."""
+    ids = select(subscriber.c.id).where(which).order_by(subscriber.c.id).limit(AT_ONCE)
+    return [audience.get(connection, number) for number in connection.scalars(ids).all()]
+
+
+def _count(connection: Connection, which: ColumnElement[bool]) -> int:
+    return connection.scalar(select(func.count()).select_from(subscriber).where(which)) or 0
+
+
+def _renewals(of: ColumnElement[Any]) -> ScalarSelect[Any]:
+    """*of* the renewal letters that a person was written since their last act."""
+    last = func.coalesce(subscriber.c.last_act_at, subscriber.c.created_at)
+    return (
+        select(of)
+        .where(
+            letter.c.kind == "renewal",
+            letter.c.subscriber_id == subscriber.c.id,
+            letter.c.created_at > last,
+        )
+        .correlate(subscriber)
+        .scalar_subquery()
+    )
 
 
 def _ask(
     connection: Connection,
     settings: Settings,
-    due: list[Subscriber],
+    silent: ColumnElement[bool],
     now: datetime,
     random_bytes: RandomBytes,
 ) -> int:
-    asked = 0
-    for person in due:
-        times = sign_ups.list_written(connection, person.id, "renewal", person.last_act_at)
-        if asked < AT_ONCE and len(times) < 2 and all(at <= now - ASK_TWICE_APART for at in times):
-            link = _add_link(
-                connection, settings, person, purpose="renewal", now=now, token=_mint(random_bytes)
-            )
-            said = correspondence.write(correspondence.RENEWAL, settings, link=link)
-            _queue(connection, person, "renewal", said, now)
-            asked += 1
-    return asked
+    """Ask those who were not asked twice, nor within thirty days."""
+    times, last = _renewals(func.count()), _renewals(func.max(letter.c.created_at))
+    not_lately = or_(last.is_(None), last <= now - ASK_TWICE_APART)
+    people = _find(connection, silent & (times < 2) & not_lately)
+    for person in people:
+        link = _add_link(
+            connection, settings, person, purpose="renewal", now=now, token=_mint(random_bytes)
+        )
+        said = correspondence.write(correspondence.RENEWAL, settings, link=link)
+        _queue(connection, person, "renewal", said, now)
+    return len(people)
 
 
-def _purge(
-    connection: Connection, keys: Keys, expired: list[Subscriber], now: datetime
-) -> set[SubscriberId]:
+def _purge(connection: Connection, keys: Keys, lost: ColumnElement[bool], now: datetime) -> int:
     """Erase those who were asked twice, the second time thirty days ago, and said nothing."""
-    erased: set[SubscriberId] = set()
-    for person in expired:
-        times = sign_ups.list_written(connection, person.id, "renewal", person.last_act_at)
-        if len(erased) < AT_ONCE and len(times) >= 2 and times[-1] <= now - ASK_TWICE_APART:
-            leaving.erase(connection, keys, person.id, now)
-            erased.add(person.id)
-    return erased
+    times, last = _renewals(func.count()), _renewals(func.max(letter.c.created_at))
+    people = _find(connection, lost & (times >= 2) & (last <= now - ASK_TWICE_APART))
+    for person in people:
+        leaving.erase(connection, keys, person.id, now)
+    return len(people)
 
 
 def _add_link(
@@ -190,6 +227,10 @@ def _queue(
 
 
 def _clear_events(connection: Connection, before: datetime) -> int:
-    """Let go of the raw text of answers; what happened, and when, stays."""
+    """Let go of the raw text of answers; what happened, and when, stays.
+
+    Of strangers the diagnostic goes as well: nobody could ask us to erase the address in it.
+    """
     old = (event.c.at < before) & (event.c.raw != "")
-    return connection.execute(update(event).where(old).values(raw="")).rowcount
+    detail = case((event.c.subscriber_id.is_(None), ""), else_=event.c.detail)
+    return connection.execute(update(event).where(old).values(raw="", detail=detail)).rowcount

@@ -9,7 +9,7 @@ from newsletter import membership, retention
 from newsletter.config import Retention
 from newsletter.model import SubscriberState
 from newsletter.store import audience, consent, database
-from newsletter.store.schema import event, letter
+from newsletter.store.schema import delivery, event, letter, run
 
 MONTH = retention.MONTH
 
@@ -99,13 +99,19 @@ def test_people_who_are_silent_for_less_are_left_in_peace(silent, review, purgin
 
 
 def test_raw_answers_go_after_thirty_days_and_what_happened_stays(review, engine, now):
-    row = {"at": now, "kind": "bounced", "raw": "550 5.1.1 a@example.org"}
+    row = {
+        "at": now,
+        "kind": "bounced",
+        "raw": "550 5.1.1 a@example.org",
+        "detail": "a@example.org",
+    }
     with database.write(engine) as connection:
         connection.execute(insert(event).values(**row))
     assert review(days=30).events_cleared == 0
     assert review(days=31).events_cleared == 1
     with database.read(engine) as connection:
-        assert connection.execute(select(event.c.kind, event.c.raw)).all() == [("bounced", "")]
+        kept = connection.execute(select(event.c.kind, event.c.raw, event.c.detail)).all()
+        assert kept == [("bounced", "", "")]
 
 
 def test_nothing_is_sent_to_somebody_erased(silent, settings, engine, keys, now):
@@ -113,3 +119,34 @@ def test_nothing_is_sent_to_somebody_erased(silent, settings, engine, keys, now)
     membership.erase_address(engine, keys, "a@example.org", now=now)
     assert not retention.send_data(settings, engine, added.id, now=now)
     assert not retention.send_data(settings, engine, 404, now=now)
+
+
+def test_what_was_written_of_somebody_after_their_erasure_is_swept(
+    silent, review, engine, keys, now
+):
+    added = silent(1)
+    membership.erase_address(engine, keys, "a@example.org", now=now)
+    reply = "550 5.1.1 <a@example.org> unknown"
+    with database.write(engine) as connection:
+        facts = {"issue_id": "2026-11-26", "state": "done", "slot_at": now, "created_at": now}
+        connection.execute(insert(run).values(id=1, **facts))
+        late = {"subscriber_id": added.id, "run_id": 1, "state": "refused", "reply": reply}
+        connection.execute(insert(delivery).values(**late, address="a@example.org"))
+        told = {"at": now, "kind": "refused", "subscriber_id": added.id, "raw": reply}
+        connection.execute(insert(event).values(**told))
+    review()
+    with database.read(engine) as connection:
+        assert connection.execute(select(delivery.c.address, delivery.c.reply)).all() == [
+            (None, "")
+        ]
+        assert not connection.scalars(select(event.c.raw).where(event.c.raw != "")).all()
+
+
+def test_an_erased_address_is_no_longer_in_the_file(sqlite_engine, keys, now, tmp_path):
+    membership.add_subscriber(
+        sqlite_engine, keys, "b@example.org", basis="contrat", evidence="x", by="", now=now
+    )
+    files = list(tmp_path.rglob("newsletter.db*"))
+    assert any(b"b@example.org" in file.read_bytes() for file in files)
+    membership.erase_address(sqlite_engine, keys, "b@example.org", now=now)
+    assert not any(b"b@example.org" in file.read_bytes() for file in files)

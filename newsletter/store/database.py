@@ -29,14 +29,16 @@ def open_engine(url: str, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine:
     if url.startswith("sqlite:"):
         return _open_sqlite(url, busy_timeout_ms)
     if url.startswith("postgresql+psycopg:"):
-        return create_engine(url, pool_pre_ping=True)
+        # Values of a statement are people: no error may show them (P12).
+        return create_engine(url, pool_pre_ping=True, hide_parameters=True)
     raise ConfigError(
         "database.url must begin with sqlite:/// or postgresql+psycopg://", key="database.url"
     )
 
 
 def _open_sqlite(url: str, busy_timeout_ms: int) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": busy_timeout_ms / 1000})
+    waiting = {"timeout": busy_timeout_ms / 1000}
+    engine = create_engine(url, connect_args=waiting, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: object) -> None:
@@ -47,6 +49,8 @@ def _open_sqlite(url: str, busy_timeout_ms: int) -> Engine:
         cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute("PRAGMA synchronous = FULL")
         cursor.execute("PRAGMA foreign_keys = ON")
+        # Whoever is erased is gone from the file as well (P9), however SQLite was compiled.
+        cursor.execute("PRAGMA secure_delete = ON")
         cursor.close()
 
     @event.listens_for(engine, "begin")
@@ -81,7 +85,18 @@ def _translated() -> Iterator[None]:
     except OperationalError as error:
         raise _explain(error) from error
     except DBAPIError as error:
-        raise StoreError(f"the database refused: {error.orig}") from error
+        raise _explain_refusal(error.orig) from error
+
+
+def _explain_refusal(cause: BaseException | None) -> StoreError:
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+    if code in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
+        return StoreError(
+            f"the database is damaged: {cause}", remedy="bring back the last good copy of its file"
+        )
+    # PostgreSQL's detail quotes the values of the row.
+    said = getattr(getattr(cause, "diag", None), "message_primary", None)
+    return StoreError(f"the database refused: {said or cause}")
 
 
 def _explain(error: OperationalError) -> StoreError:
@@ -97,6 +112,24 @@ def _explain(error: OperationalError) -> StoreError:
         if code == sqlite3.SQLITE_CANTOPEN:
             return StoreError("the database cannot be opened", remedy="check the folder's rights")
     return StoreError(f"the database does not answer: {cause}", remedy="try again")
+
+
+def empty_journal(engine: Engine) -> None:
+    """Write SQLite's journal into its file and cut it: it may hold pages of somebody erased.
+
+    Gives up soon when others are at work: their next checkpoint writes over it.
+    """
+    if engine.dialect.name != "sqlite":
+        return
+    connection = engine.raw_connection()
+    try:
+        cursor = connection.cursor()
+        (patience_ms,) = cursor.execute("PRAGMA busy_timeout").fetchone()
+        cursor.execute(f"PRAGMA busy_timeout = {min(patience_ms, 200)}")
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        cursor.execute(f"PRAGMA busy_timeout = {patience_ms}")
+    finally:
+        connection.close()
 
 
 def sqlite_path(url: str) -> Path | None:

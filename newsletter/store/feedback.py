@@ -7,6 +7,7 @@ side, or for a full mailbox alone (DESIGN 6, D11).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -44,8 +45,12 @@ def apply_feedback(
     """Write down one message that came back; the same one twice changes nothing."""
     text = raw[:MAX_RAW].decode("utf-8", "replace").replace("\x00", "\ufffd")
     reader = feedback.subscriber_id
-    if reader is None or not _is_known(connection, reader):
+    if reader is None:
         _note(connection, feedback, None, text, now)
+        return Effect.STRANGE
+    if not _is_known(connection, reader):
+        # Its words quote the address of somebody who was erased: that it came is all we keep.
+        _note(connection, replace(feedback, diagnostic=""), None, "", now)
         return Effect.STRANGE
     if _was_seen(connection, feedback, text):
         return Effect.SEEN

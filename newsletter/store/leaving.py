@@ -103,6 +103,24 @@ def drop_pending(connection: Connection, subscriber_id: SubscriberId) -> None:
     )
 
 
+def sweep_erased(connection: Connection) -> int:
+    """Take away what a dispatcher still wrote of people erased while they were in its hands."""
+    erased = select(subscriber.c.id).where(subscriber.c.state == SubscriberState.ERASED)
+    late = (delivery.c.address.is_not(None)) | (delivery.c.reply != "")
+    rows = connection.execute(
+        update(delivery)
+        .where(
+            delivery.c.subscriber_id.in_(erased),
+            delivery.c.state != DeliveryState.SENDING,
+            late,
+        )
+        .values(address=null(), reply="")
+    )
+    told = event.c.subscriber_id.in_(erased) & ((event.c.raw != "") | (event.c.detail != ""))
+    connection.execute(update(event).where(told).values(raw="", detail=""))
+    return rows.rowcount
+
+
 def _forget_traces(connection: Connection, subscriber_id: SubscriberId) -> None:
     """Take a person's words and address out of every other table that may hold them."""
     consent.forget(connection, subscriber_id)
@@ -116,7 +134,7 @@ def _forget_traces(connection: Connection, subscriber_id: SubscriberId) -> None:
     connection.execute(
         update(delivery)
         .where(delivery.c.subscriber_id == subscriber_id, settled)
-        .values(address=null())
+        .values(address=null(), reply="")  # relays quote the address in what they say
     )
 
 

@@ -20,11 +20,16 @@ CHUNK = 500
 def add(
     connection: Connection, fingerprints: Iterable[tuple[str, Reason]], *, now: datetime
 ) -> None:
-    """Keep these fingerprints; a later reason replaces an earlier one, the first instant stays."""
+    """Keep these fingerprints; a later reason replaces an earlier one, the first instant stays.
+
+    A complaint stays a complaint: the sign-up form never writes to that address again (T6).
+    """
     rows = [{"fingerprint": mark, "reason": reason, "at": now} for mark, reason in fingerprints]
     statement = dialect_insert(connection, suppression)
     upsert = statement.on_conflict_do_update(
-        index_elements=[suppression.c.fingerprint], set_={"reason": statement.excluded.reason}
+        index_elements=[suppression.c.fingerprint],
+        set_={"reason": statement.excluded.reason},
+        where=suppression.c.reason != Reason.COMPLAINT,
     )
     for start in range(0, len(rows), CHUNK):
         connection.execute(upsert, rows[start : start + CHUNK])

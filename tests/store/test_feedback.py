@@ -141,11 +141,12 @@ def test_the_same_message_twice_changes_nothing(reader, keys, now):
     assert len(events(reader)) == 1
 
 
-@pytest.mark.parametrize("stranger", [None, 99])
-def test_a_message_of_nobody_we_know_is_kept_for_a_person(reader, keys, now, stranger):
+@pytest.mark.parametrize(("stranger", "raw"), [(None, "raw"), (99, "")])
+def test_a_message_of_nobody_we_know_is_kept_for_a_person(reader, keys, now, stranger, raw):
+    """Of somebody who was ours and is gone, that it came: its words quote their address (P9)."""
     assert apply(reader, keys, now, FeedbackKind.GONE, reader=stranger) is Effect.STRANGE
     assert state_of(reader) == "active"
-    assert events(reader) == [("gone", None, "", "raw")]
+    assert events(reader) == [("gone", None, "", raw)]
 
 
 def test_a_bounce_of_somebody_who_left_suppresses_nobody_anew(reader, keys, now):

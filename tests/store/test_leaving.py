@@ -52,6 +52,7 @@ def reader(engine, now):
             facts = {"id": number, "issue_id": f"2026-05-0{number}", "state": "dispatching"}
             connection.execute(insert(run).values(**facts, slot_at=now, created_at=now))
             row = {"subscriber_id": 7, "run_id": number, "state": state, "address": ADDRESS}
+            row |= {"reply": f"550 5.1.1 <{ADDRESS}>: unknown"}
             connection.execute(insert(delivery).values(**row))
         queued = {"kind": "welcome", "key": "7", "subscriber_id": 7, "address": ADDRESS}
         queued |= {"subject": "Bienvenue", "text": "Bonjour Maëlle", "created_at": now}
@@ -142,3 +143,12 @@ def test_a_sign_up_nobody_confirmed_leaves_no_fingerprint(engine, keys, now):
         leaving.drop_pending(connection, 9)
         assert audience.find(connection, ADDRESS) is None
         assert suppression.find(connection, [fingerprint(keys, ADDRESS)]) == {}
+
+
+def test_a_complaint_is_not_forgotten_for_a_lesser_reason(reader, keys, now):
+    mark = fingerprint(keys, ADDRESS)
+    with database.write(reader) as connection:
+        leaving.suppress(connection, keys, 7, reason=Reason.COMPLAINT, detail={}, now=now)
+        leaving.erase(connection, keys, 7, now)
+        suppression.add(connection, [(mark, Reason.UNSUBSCRIBED)], now=now)
+        assert suppression.find(connection, [mark]) == {mark: Reason.COMPLAINT}
