@@ -15,20 +15,21 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Engine
 
 from newsletter import running
-from newsletter.config import Keys, Settings
+from newsletter.config import Keys, Person, Settings
 from newsletter.content import files
 from newsletter.content.calendar import local_day, long_date, slot_near
 from newsletter.delivery.departure import Step, next_step
-from newsletter.delivery.pages import StopFlag
 from newsletter.delivery.dispatch import DispatchResult, dispatch
+from newsletter.delivery.pages import StopFlag
 from newsletter.delivery.signing import load_signer
 from newsletter.delivery.smtp import submit_one
 from newsletter.delivery.states import Reply
-from newsletter.errors import ChecksFailed, Held, NotFound
+from newsletter.errors import ChecksFailed, ConfigError, Held, NotFound
 from newsletter.mail.compose import Reader, compile_message
+from newsletter.mail.proofs import Summary, add_summary
 from newsletter.mail.single import Letter, compose_single, make_proof
 from newsletter.model import Edition, Finding, HeldReason, IssueId, Run, RunState, Subscriber, Tally
-from newsletter.publishing import check, proof_number
+from newsletter.publishing import approval_state, check, proof_number
 from newsletter.running import Probe, is_public
 from newsletter.store import audience, database, runs
 
@@ -225,7 +226,10 @@ def send_proof(
     to: Sequence[str],
     now: datetime,
 ) -> Proofed:
-    """Send ``[BAT vN]`` to people of the team, outside the ledger (DESIGN 7)."""
+    """Send ``[BAT vN]`` to people of the team, outside the ledger (DESIGN 7).
+
+    ``approvers`` among the addresses stands for everybody who may approve.
+    """
     draft = check(settings, engine, issue_id)
     if draft.edition is None or draft.issue is None:
         raise ChecksFailed(
@@ -233,11 +237,26 @@ def send_proof(
             findings=draft.findings,
             remedy=f"newsletter check {issue_id}",
         )
+    recipients = _proof_recipients(settings, to)
     number = proof_number(engine, draft.edition, draft.issue, now)
-    proof = make_proof(draft.edition, settings=settings, number=number)
+    signed = _signed_by(settings, engine, draft.edition)
+    summary = Summary(
+        issue_id=issue_id,
+        number=number,
+        digest=draft.edition.digest,
+        findings=draft.findings,
+        signed=signed,
+        needed=settings.approval.needed,
+        waiting=[person.name for person in _approvers(settings) if person.name not in signed],
+    )
+    proof = add_summary(
+        make_proof(draft.edition, settings=settings, number=number),
+        summary,
+        language=settings.publication.language,
+    )
     signer = load_signer(settings)
     replies = []
-    for address in to:
+    for address in recipients:
         letter = Letter(
             id=number, address=address, subject=proof.subject, text=proof.text, html=proof.html
         )
@@ -250,3 +269,30 @@ def send_proof(
         )
         replies.append((address, reply))
     return Proofed(issue_id=issue_id, number=number, replies=replies, findings=draft.findings)
+
+
+def _approvers(settings: Settings) -> list[Person]:
+    return [person for person in settings.people if "approver" in person.roles]
+
+
+def _proof_recipients(settings: Settings, to: Sequence[str]) -> tuple[str, ...]:
+    """Return the addresses of *to*, each once, the word ``approvers`` replaced by people."""
+    asked = [
+        address
+        for word in to
+        for address in (
+            [person.address for person in _approvers(settings)] if word == "approvers" else [word]
+        )
+    ]
+    if not asked:
+        raise ConfigError(
+            "nobody has the role approver",
+            key="people",
+            remedy='give somebody of [[people]] the roles ["approver"], or name an address',
+        )
+    return tuple(dict.fromkeys(asked))
+
+
+def _signed_by(settings: Settings, engine: Engine, edition: Edition) -> tuple[str, ...]:
+    known = approval_state(settings, engine, edition.issue_id)
+    return next((found.by for found in known if found.digest == edition.digest), ())

@@ -11,7 +11,7 @@ from newsletter.cli.output import Exit
 from newsletter.cli.sending import sent_code
 from newsletter.config import load_settings
 from newsletter.delivery.dispatch import DispatchResult
-from newsletter.errors import ChecksFailed, ConnectFailed, HeaderError, Held, NotFound
+from newsletter.errors import ChecksFailed, ConfigError, ConnectFailed, HeaderError, Held, NotFound
 from newsletter.model import IssueId, RunState, Tally
 from newsletter.sending import Sent, rehearse, send, send_proof
 from newsletter.store import database, runs
@@ -351,6 +351,35 @@ def test_a_proof_is_filled_for_nobody_real_and_can_unsubscribe_nobody(settings, 
         assert not re.search("lectrice|[\ue000\ue001]", text)
     with database.read(engine) as connection:
         assert runs.read_run(connection, ISSUE) is None
+
+
+def test_a_proof_begins_with_what_the_checks_say_and_who_has_signed(settings, engine, keys):
+    write_issue(settings, ISSUE)
+    publishing.approve(settings, engine, ISSUE, by="Dominique Essai", now=SLOT)
+    send_proof(settings, engine, keys, ISSUE, to=["a@example.org"], now=SLOT)
+    message = message_from_string(proofs(settings)[0], policy=policy.default)
+    for kind in ("plain", "html"):
+        part = " ".join(message.get_body((kind,)).get_content().split())
+        assert "Épreuve n° 1" in part
+        assert "Vérifications" in part
+        assert "Approuvé par : Dominique Essai" in part
+
+
+def test_approvers_stands_for_everybody_who_may_approve(settings, engine, keys):
+    write_issue(settings, ISSUE)
+    to = ["approvers", "a@example.org", "camille@example.org"]
+    proofed = send_proof(settings, engine, keys, ISSUE, to=to, now=SLOT)
+    assert [address for address, _ in proofed.replies] == [
+        "camille@example.org", "dominique@example.org", "a@example.org",
+    ]  # fmt: skip
+
+
+def test_a_proof_to_approvers_needs_somebody_with_that_role(settings, engine, keys):
+    write_issue(settings, ISSUE)
+    nobody = settings.model_copy(update={"people": ()})
+    with pytest.raises(ConfigError) as caught:
+        send_proof(nobody, engine, keys, ISSUE, to=["approvers"], now=SLOT)
+    assert caught.value.key == "people"
 
 
 def test_a_relay_s_no_to_a_proof_is_an_answer_and_not_a_failure(
