@@ -1,47 +1,123 @@
-"""The same run on PostgreSQL with two dispatching processes, against SQLite with one."""
+"""The same run by two workers on PostgreSQL, against one dispatcher on SQLite."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
-from benchmarks import sinks
+from sqlalchemy import Engine
+
+from benchmarks import readers, sinks
 from benchmarks.end_to_end import dispatch_once
 from benchmarks.figures import Figure, Options, interleave, rate_ratio, say, sum_up
 from benchmarks.messages import SMALL
-from newsletter.store import database
+from newsletter.config import Settings, load_keys
+from newsletter.delivery import queue
+from newsletter.delivery.dispatch import dispatch
+from newsletter.store import database, ledger, opening
+
+WORKERS = 2
 
 
 def measure(options: Options) -> Iterator[Figure]:
-    """Yield the ratio of PostgreSQL to SQLite, into the same sink."""
+    """Yield the ratio of PostgreSQL with its workers to SQLite, into the same sink."""
     count = options.count(20_000, 5_000)
-    say(f"PostgreSQL and SQLite, {SMALL.name}, {count:,} readers")
+    say(f"PostgreSQL with {WORKERS} workers, and SQLite: {SMALL.name}, {count:,} readers")
     with sinks.smtp_sink() as port, server() as url:
-
-        def on_postgresql() -> tuple[float, float]:
-            with fresh_database(url) as fresh:
-                return dispatch_once(port, count, SMALL, database_url=fresh)
-
         samples = interleave(
             {
-                "PostgreSQL": (on_postgresql, count),
-                "SQLite": (lambda: dispatch_once(port, count, SMALL), count),
+                "PostgreSQL": (partial(_dispatch_by_workers, url, port, count), count),
+                "SQLite": (partial(dispatch_once, port, count, SMALL), count),
             },
             options.rounds,
         )
     yield Figure(
         benchmark="postgresql",
-        what=f"{SMALL.name} into smtp-sink",
+        what=f"{SMALL.name} into smtp-sink, {WORKERS} workers",
         rival="SQLite, one dispatcher",
         measured=rate_ratio(samples, "PostgreSQL", "SQLite"),
         target=0.8,
         detail=sum_up(samples),
     )
+
+
+def _dispatch_by_workers(url: str, port: int, count: int) -> tuple[float, float]:
+    """Hand a fresh run to waiting workers; return (wall, CPU) seconds until all is sent."""
+    with (
+        _fresh_database(url) as fresh,
+        tempfile.TemporaryDirectory(prefix="newsletter-bench-") as folder,
+    ):
+        settings = readers.make_publication(
+            Path(folder), port, database_url=fresh, connections=8 // WORKERS
+        )
+        run_id = readers.open_run(settings, count, SMALL)
+        engine = opening.open_store(settings)
+        try:
+            with _workers(Path(folder), engine) as processes:
+                before = sum(map(_cpu_s, processes))
+                start = time.perf_counter()
+                _hand_over(settings, engine, run_id)
+                _wait_until(lambda: _sent(engine, run_id) == count)
+                wall = time.perf_counter() - start
+                return wall, sum(map(_cpu_s, processes)) - before
+        finally:
+            engine.dispose()
+
+
+def _hand_over(settings: Settings, engine: Engine, run_id: int) -> None:
+    keys = load_keys(settings, environ={})
+    result = dispatch(settings, engine, keys, run_id, clock=lambda: datetime.now(UTC))
+    if result.reason != "queued":
+        raise SystemExit(f"the workers were not asked: {result}")
+
+
+@contextmanager
+def _workers(folder: Path, engine: Engine) -> Iterator[list[subprocess.Popen[bytes]]]:
+    command = [sys.executable, "-m", "benchmarks.working", str(folder)]
+    processes = []
+    try:
+        for number in range(1, WORKERS + 1):
+            # One after the other: the first lays down the tables of the queue.
+            processes.append(subprocess.Popen(command))
+            _wait_until(partial(_are_ready, engine, number))
+        yield processes
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait()
+
+
+def _are_ready(engine: Engine, wanted: int) -> bool:
+    with database.read(engine) as connection:
+        return queue.count_workers(connection) == wanted
+
+
+def _sent(engine: Engine, run_id: int) -> int:
+    with database.read(engine) as connection:
+        return ledger.tally(connection, run_id).sent
+
+
+def _wait_until(is_true: Callable[[], bool], *, at_most_s: float = 300) -> None:
+    deadline = time.monotonic() + at_most_s
+    while not is_true():
+        if time.monotonic() > deadline:
+            raise SystemExit("the workers do not come to an end")
+        time.sleep(0.1)
+
+
+def _cpu_s(process: subprocess.Popen[bytes]) -> float:
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
@@ -74,7 +150,7 @@ def server() -> Iterator[str]:
 
 
 @contextmanager
-def fresh_database(url: str) -> Iterator[str]:
+def _fresh_database(url: str) -> Iterator[str]:
     """Yield the URL of an empty database."""
     name = "bench_" + os.urandom(6).hex()
     admin = database.open_engine(f"{url}/postgres").execution_options(isolation_level="AUTOCOMMIT")
