@@ -66,16 +66,22 @@ def run_scheduler(settings: Settings) -> None:
             coalesce=True,
             max_instances=1,
         )
-        started = threading.Event()
+        started, ended = threading.Event(), threading.Event()
         scheduler.add_listener(lambda _: started.set(), EVENT_SCHEDULER_STARTED)
         for sign in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(sign, lambda *_: _end(scheduler, started, stop))
+            signal.signal(sign, lambda *_: _end(scheduler, stop, started, ended))
         log.info("scheduler every=%ds", TICK_EVERY_S)
         scheduler.start()
+        ended.wait()  # ``start`` may return before the last tick does, which needs the pool
     engine.dispose()
 
 
-def _end(scheduler: BlockingScheduler, started: threading.Event, stop: threading.Event) -> None:
+def _end(
+    scheduler: BlockingScheduler,
+    stop: threading.Event,
+    started: threading.Event,
+    ended: threading.Event,
+) -> None:
     """Claim nobody more, let the tick end, then return from ``start``."""
     if stop.is_set():
         return
@@ -84,6 +90,7 @@ def _end(scheduler: BlockingScheduler, started: threading.Event, stop: threading
     def shut_down() -> None:
         started.wait()  # asked before it began, it would begin all the same, and for ever
         scheduler.shutdown(wait=True)
+        ended.set()
 
     # The handler interrupts the scheduler's own thread, which must not wait for itself.
     threading.Thread(target=shut_down, daemon=True).start()

@@ -210,6 +210,17 @@ def test_from_a_feed_to_a_suppressed_address(open_desk, tmp_path, capsys):
     }  # fmt: skip
     assert desk.report("2026-05-13")["audience"] == 1
 
+    # Both issues are in the archive, and no reader is.
+    code, said = desk.say(capsys, "archive", "--out", str(tmp_path / "archive"))
+    assert code == 0
+    assert all(Path(file).is_file() for file in said["files"])
+    front = (tmp_path / "archive" / "index.html").read_text(encoding="utf-8")
+    assert "2026-05-07/" in front
+    assert "2026-05-13/" in front
+    page = (tmp_path / "archive" / "2026-05-07" / "index.html").read_text(encoding="utf-8")
+    assert "Un four pour deux villages" in page
+    assert not re.search("mairie\\.example|Chloé|[\ue000\ue001]|/u/", page)
+
 
 def test_an_approval_at_twenty_past_eight_leaves_then_unless_a_comma_changes(open_desk):
     desk = open_desk()
