@@ -17,6 +17,7 @@ from fastapi.responses import (
 )
 from sqlalchemy import func, select
 
+from newsletter.mail import holes
 from newsletter.model import RunState
 from newsletter.store import content, database, runs
 from newsletter.store.schema import edition, run
@@ -51,6 +52,20 @@ def show_issue(site: Here, issue_id: str) -> HTMLResponse:
     page.headers["Cache-Control"] = "public, max-age=300"
     if not left or left.started_at is None:
         page.headers["X-Robots-Tag"] = "noindex, nofollow"
+    return page
+
+
+@router.api_route("/{issue_id}/mail", methods=READ)
+def show_mail(site: Here, issue_id: str) -> HTMLResponse:
+    """The mail as it was sent, to nobody: fallbacks for names, public pages for personal links."""
+    with database.read(site.engine) as connection:
+        digest = content.public_digest(connection, issue_id) if _is_day(issue_id) else None
+        found = content.read_edition(connection, digest) if digest else None
+    if found is None:
+        return site.render("missing", status=404)
+    page = HTMLResponse(holes.fill(found.html, {}, is_html=True))
+    page.headers["Cache-Control"] = "public, max-age=300"
+    page.headers["X-Robots-Tag"] = "noindex, nofollow"  # the web copy is the page to find
     return page
 
 

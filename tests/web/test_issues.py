@@ -1,11 +1,13 @@
 """What everybody may read, and the locks on every answer."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import insert
 
 from newsletter.errors import Busy
+from newsletter.mail.holes import hole
 from newsletter.model import Edition, Picture
 from newsletter.store import content, database, runs
 from newsletter.store.content import Correction, Filed
@@ -45,6 +47,27 @@ def test_a_frozen_issue_is_there_and_unlisted_before_it_leaves(client, edition):
     assert (page.status_code, page.text) == (200, edition.web)
     assert "noindex" in page.headers["X-Robots-Tag"]
     assert "2026-05-07" not in client.get("/archive/").text
+
+
+def test_the_mail_as_sent_is_there_for_nobody_in_particular(client, edition, sqlite_engine, now):
+    leave = hole("unsubscribe_url", "https://lettre.example/")
+    mail = f'<p>{hole("first_name", "Bonjour")},</p><a href="{leave}">Se désabonner</a>'
+    made = replace(edition, digest="e" * 64, html=mail)
+    with database.write(sqlite_engine) as connection:
+        content.save_edition(connection, made, Filed(number=141), now)
+        facts = {"issue_id": made.issue_id, "digest": made.digest, "slot_at": now}
+        connection.execute(
+            insert(run).values(**facts, state="done", created_at=now, started_at=now)
+        )
+    page = client.get("/2026-05-07/mail")
+    assert page.text == '<p>Bonjour,</p><a href="https://lettre.example/">Se désabonner</a>'
+    assert "noindex" in page.headers["X-Robots-Tag"]
+    assert "unsafe-inline" in page.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize("address", ["/2026-05-08/mail", "/nothing/mail"])
+def test_there_is_no_mail_of_an_issue_that_is_not(client, address):
+    assert client.get(address).status_code == 404
 
 
 def test_an_issue_that_left_is_public_and_listed(client, sent):
