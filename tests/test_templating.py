@@ -87,6 +87,7 @@ def test_a_text_with_braces_is_data(write):
         ('{"help": "x", "fields": {"lien": {"type": "url", "requird": True}}}', "badly declared"),
         ('{"help": "x", "fields": {"le lien": {"type": "url"}}}', "cannot name a field"),
         ('{"help": "x", "fields": {"body": {"type": "url"}}}', "word of the engine"),
+        ('{"help": "x", "fields": {"children": {"type": "url"}}}', "word of the engine"),
         ('{"help": "x", "fields": []}', "not a mapping"),
         ('{"help": "x", "role": "footer"}', "unknown role"),
         ('{"help": "x", "feilds": {}}', "no key"),

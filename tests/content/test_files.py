@@ -207,6 +207,11 @@ MISTAKES = {
         "misplaced_block",
         7,
     ),
+    "examples where only the web copy would show them": (
+        STORY + "::: suite\nTexte\n\n::: exemples\n:::\n:::\n",
+        "misplaced_block",
+        6,
+    ),
     "missing picture": (STORY + "![Vue](images/legumrie.png)\n", "picture_missing", 4),
     "no alternative text": (STORY + "\n![](images/legumerie.png)\n", "no_alt", 5),
     "picture in a text": (STORY + "Voir ![v](images/legumerie.png) ici\n", "inline_picture", 4),
