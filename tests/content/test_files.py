@@ -210,7 +210,7 @@ MISTAKES = {
     "examples where only the web copy would show them": (
         STORY + "::: suite\nTexte\n\n::: exemples\n:::\n:::\n",
         "misplaced_block",
-        6,
+        7,
     ),
     "missing picture": (STORY + "![Vue](images/legumrie.png)\n", "picture_missing", 4),
     "no alternative text": (STORY + "\n![](images/legumerie.png)\n", "no_alt", 5),
