@@ -113,6 +113,8 @@ def find_person(settings: Settings, name: str) -> str:
         return name.strip()
     if name.strip().casefold() in known:
         return known[name.strip().casefold()]
+    if not known:
+        raise ConfigError("who approves?", key="by", remedy="say it: --by NAME")
     near = get_close_matches(name, [*known.values()], n=1)
     raise ConfigError(
         f"{name!r} is not among the people of newsletter.toml",
