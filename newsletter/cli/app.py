@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 
 import typer
 
@@ -27,6 +29,8 @@ COMMANDS = (
     "monitoring",
 )
 INTERRUPTED = 130  # what shells give for Ctrl-C
+# Of a full disk, or of the output itself: then no document can be written there either.
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 app = typer.Typer(
     name="newsletter",
@@ -45,6 +49,8 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; no traceback reaches a user (70: a bug)."""
     register()
     as_json = "--json" in arguments
+    if isinstance(sys.stdout, TextIOWrapper):  # a terminal that knows no accents shows \xe9
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         result = app(args=list(arguments), prog_name="newsletter", standalone_mode=False)
     except typer.Exit as stop:
@@ -52,9 +58,9 @@ def run(arguments: Sequence[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         whisper("newsletter: interrupted")
         return INTERRUPTED
-    except BrokenPipeError:  # `newsletter … | head`: the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.DONE
+    except SystemExit as stop:  # typer's answer to a closed pipe, and to a shell that completes
+        # `newsletter … | head`: the reader has seen enough.
+        return int(stop.code or 0) if "_NEWSLETTER_COMPLETE" in os.environ else Exit.DONE
     except Exception as error:  # noqa: BLE001 - the last door: nothing passes it as a traceback
         return _show_failure(error, as_json=as_json)
     return result if isinstance(result, int) else Exit.DONE
@@ -67,6 +73,9 @@ def register() -> None:
 
 
 def _show_failure(error: Exception, *, as_json: bool) -> int:
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        whisper(f"newsletter: {error.strerror} — make room, then run it again")
+        return Exit.OUTSIDE
     if isinstance(error, NewsletterError):
         show_error(error, as_json=as_json)
         return exit_code(error)
