@@ -57,6 +57,8 @@ def download(
             return _follow(client, feed, budget, agent)
     except httpcore.TimeoutException:
         raise FeedFailed("timed_out", feed.url) from None
+    except httpx.InvalidURL:  # of a redirect: httpx is stricter than urlsplit
+        raise FeedFailed("bad_redirect", feed.url) from None
     except (httpcore.NetworkError, httpcore.ProtocolError, httpx.HTTPError, ssl.SSLError) as error:
         detail = str(error)[:200] or type(error).__name__
         raise FeedFailed("connect_failed", feed.url, detail=detail) from None

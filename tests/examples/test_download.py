@@ -139,3 +139,10 @@ def test_only_the_public_addresses_of_a_mixed_answer_are_tried(monkeypatch):
             resolve=lambda *_: ["10.0.0.1", "192.0.2.1", "8.8.8.8", "::1"],
         )
     assert tried == ["8.8.8.8"]
+
+
+@pytest.mark.parametrize("host", ["①②⑦.⓪.⓪.①", "127.0.0.1\t", "\x00"])
+def test_a_host_that_only_httpx_refuses_is_a_failure_of_the_feed(host):
+    url = f"http://{host}/"
+    with pytest.raises(FeedFailed):
+        download(FeedState(url=url, current_url=url), Feeds(), agent="x")
