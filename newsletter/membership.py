@@ -317,12 +317,6 @@ def _refuse_known(connection: Connection, keys: Keys, address_key: str) -> None:
 # --- one person, by the hand of an operator --------------------------------------------------
 
 
-def find_subscriber(engine: Engine, address: str) -> Subscriber:
-    """The person of this address, in any spelling. Raise NotFound or RowError."""
-    with database.read(engine) as connection:
-        return _find(connection, address)
-
-
 def show_subscriber(engine: Engine, keys: Keys, address: str) -> dict[str, Any]:
     """Everything we hold on a person, as plain JSON values (P9: access and portability)."""
     parsed = read_address(address)

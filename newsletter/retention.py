@@ -27,11 +27,10 @@ from sqlalchemy import (
 )
 
 from newsletter.audience import correspondence
-from newsletter.audience.correspondence import Written
 from newsletter.config import Keys, Settings
 from newsletter.errors import NotFound
 from newsletter.model import Subscriber, SubscriberId, SubscriberState
-from newsletter.store import audience, database, dossier, leaving, letters, sign_ups, tokens
+from newsletter.store import audience, database, dossier, inviting, leaving, sign_ups, tokens
 from newsletter.store.inviting import RandomBytes
 from newsletter.store.schema import event, letter, subscriber
 
@@ -113,7 +112,7 @@ def send_data(
         )
         told = json.dumps(held, ensure_ascii=False, indent=1)
         said = correspondence.write(correspondence.DATA, settings, link=link, data=told)
-        _queue(connection, person, "data", said, now)
+        inviting.write_to(connection, person, "data", said, now)
         return True
 
 
@@ -180,7 +179,7 @@ def _ask(
             connection, settings, person, purpose="renewal", now=now, token=_mint(random_bytes)
         )
         said = correspondence.write(correspondence.RENEWAL, settings, link=link)
-        _queue(connection, person, "renewal", said, now)
+        inviting.write_to(connection, person, "renewal", said, now)
     return len(people)
 
 
@@ -209,21 +208,6 @@ def _add_link(
 
 def _mint(random_bytes: RandomBytes) -> str:
     return urlsafe_b64encode(random_bytes(24)).decode("ascii")
-
-
-def _queue(
-    connection: Connection, person: Subscriber, kind: str, written: Written, now: datetime
-) -> None:
-    letters.queue(
-        connection,
-        kind=kind,
-        key=f"{person.id}:{now.isoformat()}",
-        address=person.address,
-        subject=written.subject,
-        text=written.text,
-        now=now,
-        subscriber_id=person.id,
-    )
 
 
 def _clear_events(connection: Connection, before: datetime) -> int:

@@ -153,13 +153,6 @@ def stream(
             return
 
 
-def count_by_state(connection: Connection) -> dict[SubscriberState, int]:
-    """How many people stand where; every state is there, at least with 0."""
-    query = select(subscriber.c.state, func.count()).group_by(subscriber.c.state)
-    counted = {SubscriberState(state): number for state, number in connection.execute(query)}
-    return {state: counted.get(state, 0) for state in SubscriberState}
-
-
 def count_audience(connection: Connection, rule: str, settings: Settings, day: date) -> int:
     """How many people an issue of *rule* reaches on *day*."""
     audience = select_audience(rule, settings, day).subquery()

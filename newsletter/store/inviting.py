@@ -57,7 +57,7 @@ def ask(
     )
     link = f"{settings.publication.base_url}/c/{token}"
     written = correspondence.write(correspondence.CONFIRMATION, settings, link=link)
-    _queue(connection, person, "confirmation", written, now)
+    write_to(connection, person, "confirmation", written, now)
 
 
 def say_already(
@@ -69,7 +69,7 @@ def say_already(
         return False
     link = preferences_link(settings, keys, person.id)
     said = correspondence.write(correspondence.ALREADY, settings, link=link)
-    _queue(connection, person, "already", said, now)
+    write_to(connection, person, "already", said, now)
     return True
 
 
@@ -85,12 +85,13 @@ def welcome(
         link=preferences_link(settings, keys, person.id),
         latest=f"{base}/{issue_id}/" if issue_id else f"{base}/archive/",
     )
-    _queue(connection, person, "welcome", written, now)
+    write_to(connection, person, "welcome", written, now)
 
 
-def _queue(
+def write_to(
     connection: Connection, person: Subscriber, kind: str, written: Written, now: datetime
 ) -> None:
+    """Queue one letter to a person."""
     letters.queue(
         connection,
         kind=kind,

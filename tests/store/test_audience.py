@@ -106,10 +106,3 @@ def test_changes_touch_only_the_columns_given(engine, now):
 def test_changing_a_stranger_says_not_found(engine):
     with database.write(engine) as connection, pytest.raises(NotFound):
         audience.change(connection, 404, first_name="x")
-
-
-def test_the_count_names_every_state(engine, now):
-    with database.write(engine) as connection:
-        audience.add_many(connection, [person(1, now), person(2, now, state="pending")])
-        counted = audience.count_by_state(connection)
-    assert counted == {**dict.fromkeys(SubscriberState, 0), "active": 1, "pending": 1}
