@@ -7,7 +7,6 @@ granted beforehand, so that what is left is what smtplib does.
 from __future__ import annotations
 
 import asyncio
-import ssl
 
 from benchmarks.messages import address
 from benchmarks.rivals import HOST, SENDER, measured
@@ -113,8 +112,7 @@ def send_prebuilt(
         chunking=chunking,
         in_flight=8,
     )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    endpoint = Endpoint(relay=relay, host=HOST, port=port, terms=terms, context=context)
+    endpoint = Endpoint(relay=relay, host=HOST, port=port, terms=terms)
     with measured() as spent:
         asyncio.run(_send(endpoint, count, content))
     return spent[0], spent[1]

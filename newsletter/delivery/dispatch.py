@@ -22,9 +22,9 @@ from newsletter.delivery.desk import Desk, Ending
 from newsletter.delivery.endpoints import Deadlines, open_endpoints
 from newsletter.delivery.pacing import choose_window, domain_of
 from newsletter.delivery.pages import Job, StopFlag
-from newsletter.errors import ConfigError, NotFound, StoreError
+from newsletter.delivery.signing import load_signer
+from newsletter.errors import NotFound, StoreError
 from newsletter.mail.compose import Compiled, compile_message
-from newsletter.mail.dkim import Signer, make_signer
 from newsletter.model import Run, RunId, RunState, SubscriberId, Tally
 from newsletter.store import database, leaving, ledger, owners, runs, settling, windows
 from newsletter.store.ledger import Lease
@@ -145,7 +145,8 @@ def _take(engine: Engine, run: Run, owner: str, now: datetime) -> Lease | None:
         )
         if lease is not None:
             owners.bury_dead(connection, run.id, is_dead=is_dead, now=now)
-            ledger.cancel_gone(connection, run.id)
+            if lease.fence > 1:  # else the audience was frozen just now; the end looks again
+                ledger.cancel_gone(connection, run.id)
             ledger.wake_due(connection, run.id, now=now)
         return lease
 
@@ -220,23 +221,6 @@ def _compile(connection: Connection, settings: Settings, keys: Keys, run: Run) -
         date=run.started_at,
         signer=load_signer(settings),
     )
-
-
-def load_signer(settings: Settings) -> Signer | None:
-    """Read the DKIM keys of the settings; None when the relay signs. Raise ConfigError."""
-    dkim = settings.relay.dkim
-    if not dkim.selector:
-        return None
-    pems = []
-    for key, name in (("key_file", dkim.key_file), ("ed25519_key_file", dkim.ed25519_key_file)):
-        try:
-            pems.append((settings.root / name).read_bytes() if name else b"")
-        except OSError as error:
-            raise ConfigError(
-                f"cannot be read: {error.strerror}", key=f"relay.dkim.{key}", path=name
-            ) from None
-    domain = settings.sender.address.rpartition("@")[2]
-    return make_signer(dkim, domain=domain, rsa_pem=pems[0], ed25519_pem=pems[1])
 
 
 # --- the end -------------------------------------------------------------------------------------

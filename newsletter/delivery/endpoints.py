@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from urllib.parse import unquote, urlsplit
 
 from newsletter.config import Relay, Settings
@@ -57,7 +58,11 @@ class Endpoint:
     host: str
     port: int
     terms: Terms
-    context: ssl.SSLContext
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """What TLS is opened with: made when first asked for (reading authorities takes long)."""
+        return open_context(self.relay.tls_required)
 
 
 @contextmanager
@@ -100,13 +105,15 @@ def _make_endpoint(relay: Relay, name: str, host: str, port: int, *, tls: bool) 
         chunking=relay.chunking == "auto",
         in_flight=IN_FLIGHT,
     )
-    return Endpoint(relay=relay, host=host, port=port, terms=terms, context=_open_context(relay))
+    return Endpoint(relay=relay, host=host, port=port, terms=terms)
 
 
-def _open_context(relay: Relay) -> ssl.SSLContext:
+@cache
+def open_context(tls_required: bool) -> ssl.SSLContext:  # noqa: FBT001 - its one caller
+    """Return what TLS is opened with, made once in a process."""
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if not relay.tls_required:
+    if not tls_required:
         # Opportunistic (RFC 7435): encrypted for whoever it is; refusing would mean clear text.
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

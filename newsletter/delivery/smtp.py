@@ -53,6 +53,7 @@ class Connection(asyncio.Protocol):
         self.session = Session(endpoint.terms)
         self.is_lost = False
         self._deadlines = deadlines
+        self._shortest = min(map(deadlines.of, Stage))
         self._listener = listener
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
@@ -177,19 +178,23 @@ class Connection(asyncio.Protocol):
         if not session.is_waiting and not session.in_flight:
             self._deadline = 0.0
             return
-        self._deadline = self._loop.time() + self._deadlines.of(session.stage)
+        now = self._loop.time()
+        self._deadline = now + self._deadlines.of(session.stage)
         if self._timer is None:
-            self._timer = self._loop.call_at(self._deadline, self._look_at_clock)
-        elif self._timer.when() > self._deadline:
-            self._timer.cancel()
-            self._timer = self._loop.call_at(self._deadline, self._look_at_clock)
+            self._set_timer(now)
 
     def _look_at_clock(self) -> None:
         self._timer = None
         if self._deadline and self._loop.time() >= self._deadline:
             self.abort("timeout")
         elif self._deadline:
-            self._timer = self._loop.call_at(self._deadline, self._look_at_clock)
+            self._set_timer(self._loop.time())
+
+    def _set_timer(self, now: float) -> None:
+        # Never later than the shortest deadline: it is looked at then, and nobody has to cancel
+        # the timer of one stage to set that of the next, four times a message.
+        at = min(self._deadline, now + self._shortest)
+        self._timer = self._loop.call_at(at, self._look_at_clock)
 
     def _disarm(self) -> None:
         if self._timer is not None:

@@ -34,6 +34,7 @@ class BadAddress(ValueError):
 
 
 _ADDRESS = re.compile(r"[!-;=?-~]+")  # printable ASCII without blanks, < and >
+_PLAIN_ADDRESS = re.compile(f"{_ADDRESS.pattern}@{_ADDRESS.pattern}")  # nearly every one
 
 
 def encode_address(address: str) -> bytes:
@@ -42,6 +43,8 @@ def encode_address(address: str) -> bytes:
     CR, LF, NUL, blanks and every control are refused (command injection); the domain goes out as
     A-labels; a non-ASCII local part would need SMTPUTF8 on every hop and is refused (DESIGN 6).
     """
+    if _PLAIN_ADDRESS.fullmatch(address):
+        return address.encode("ascii")
     local, at, domain = address.rpartition("@")
     if not at or not local:
         raise BadAddress("has no local part or no domain")
@@ -110,6 +113,9 @@ class Session:
         self.terms = terms
         self.is_ready = False
         self.is_over = False
+        # What the last EHLO offers, once ready: asked many times for each message.
+        self.offer = Offer()
+        self.uses_bdat = False
         self.submitted = 0
         self.answered = 0  # replies so far: a deadline starts again only when this moves
         self._reader = ReplyReader()
@@ -127,10 +133,6 @@ class Session:
         }
 
     # --- what the edge asks
-
-    @property
-    def offer(self) -> Offer:
-        return self._greeting.offer
 
     @property
     def is_encrypted(self) -> bool:
@@ -151,10 +153,6 @@ class Session:
     @property
     def in_flight(self) -> int:
         return len(self._by_token)
-
-    @property
-    def uses_bdat(self) -> bool:
-        return self.terms.chunking and self.offer.chunking and self.offer.pipelining
 
     def unsettled(self) -> list[tuple[int, Stage]]:
         """Return what was never answered: the token, and DOT when its dot may have left."""
@@ -199,6 +197,8 @@ class Session:
         if self._greeting.is_over:
             self.is_ready = isinstance(happened[-1], Ready)
             self.is_over = not self.is_ready
+            self.offer = offer = self._greeting.offer
+            self.uses_bdat = self.terms.chunking and offer.chunking and offer.pipelining
         return out, list(happened)
 
     def _close(self, detail: str) -> Event:

@@ -114,12 +114,15 @@ _TOO_LARGE = frozenset({"5.3.4", "5.2.3"})
 _WITH_MESSAGE = frozenset({Stage.DATA, Stage.BODY, Stage.DOT})
 
 
+_ACCEPTED = Verdict(State.SENT)
+
+
 def classify(stage: Stage, reply: Reply) -> Verdict:
     """Return what *reply* at *stage* means for the reader it was given for."""
     if reply.code == 421:
         return Verdict(State.PENDING, "busy", Blame.CONNECTION, throttled=True, close=True)
     if 200 <= reply.code < 300 and stage is Stage.DOT:
-        return Verdict(State.SENT)
+        return _ACCEPTED
     if 400 <= reply.code < 500:
         return _classify_temporary(stage, reply)
     if 500 <= reply.code < 600:

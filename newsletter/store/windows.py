@@ -19,6 +19,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Dialect,
     bindparam,
@@ -211,15 +212,17 @@ def _claim(
 
 def _claim_statement(*, skip_locked: bool) -> Any:
     wanted: Any = bindparam("ids", expanding=True)
+    is_wanted: ColumnElement[bool] = _delivery.c.subscriber_id.in_(wanted)
     if skip_locked:
-        wanted = (
+        # Locked once and joined by the key: as a subquery PostgreSQL may lock the window again
+        # for each row of the run.
+        locked = (
             select(_delivery.c.subscriber_id)
-            .where(
-                _delivery.c.run_id == bindparam("run"),
-                _delivery.c.subscriber_id.in_(wanted),
-            )
+            .where(_delivery.c.run_id == bindparam("run"), is_wanted)
             .with_for_update(skip_locked=True)
+            .cte("locked")
         )
+        is_wanted = _delivery.c.subscriber_id == locked.c.subscriber_id
     # Asked again by ourselves, when the answer to a commit was lost: the claim stands.
     claimed_before = (
         (_delivery.c.state == DeliveryState.SENDING)
@@ -235,7 +238,7 @@ def _claim_statement(*, skip_locked: bool) -> Any:
         update(_delivery)
         .where(
             _delivery.c.run_id == bindparam("run"),
-            _delivery.c.subscriber_id.in_(wanted),
+            is_wanted,
             or_(_delivery.c.state == DeliveryState.PENDING, claimed_before),
             exists().where(
                 _subscriber.c.id == _delivery.c.subscriber_id,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from newsletter.delivery import endpoints
 from tests.delivery.sink import Manners, Sink
 from tests.delivery.victim import Victims
 
@@ -34,3 +35,9 @@ def victims():
     warm = Victims()
     yield warm
     warm.close()
+
+
+@pytest.fixture(autouse=True)
+def _forget_authorities():
+    """A process reads the certificate authorities once; each test has its own."""
+    endpoints.open_context.cache_clear()
