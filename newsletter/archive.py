@@ -22,6 +22,8 @@ from sqlalchemy import Connection, Engine, select
 from newsletter.config import Settings
 from newsletter.content.calendar import long_date
 from newsletter.errors import ConfigError
+from newsletter.mail import holes
+from newsletter.mail.daily import read_on
 from newsletter.model import RunState
 from newsletter.store import content, database
 from newsletter.store.schema import edition, run
@@ -44,6 +46,7 @@ class Archived:
     subject: str
     preheader: str
     web: str
+    mail: str  # as it was sent, to nobody in particular
     left_at: datetime
     changed_at: datetime
     corrected: bool
@@ -55,13 +58,15 @@ class Archived:
         return date.fromisoformat(self.id)
 
 
-def write_archive(settings: Settings, engine: Engine, out: Path) -> tuple[Path, ...]:
+def write_archive(
+    settings: Settings, engine: Engine, out: Path, *, today: date
+) -> tuple[Path, ...]:
     """Write the whole archive and return its files; what has not changed is left untouched.
 
     Raise ConfigError when the folder cannot be written.
     """
     with database.read(engine) as connection:
-        issues = tuple(_read_issues(connection))
+        issues = tuple(_read_issues(connection, today))
         files = dict(_files(settings, issues))
         files |= _read_media(connection, (name for issue in issues for name in issue.media))
     for name, octets in files.items():
@@ -81,7 +86,7 @@ def _write(path: Path, octets: bytes) -> None:
 # --- what left -----------------------------------------------------------------------------------
 
 
-def _read_issues(connection: Connection) -> Iterator[Archived]:
+def _read_issues(connection: Connection, today: date) -> Iterator[Archived]:
     """Yield the issues that left, the newest first."""
     query = (
         select(edition, run.c.started_at)
@@ -92,13 +97,14 @@ def _read_issues(connection: Connection) -> Iterator[Archived]:
     for row in connection.execute(query).all():
         corrections = content.read_corrections(connection, row.issue_id)
         last = corrections[-1] if corrections else None
-        web = last.web if last else row.web
+        web = read_on(last.web if last else row.web, today)
         yield Archived(
             id=row.issue_id,
             number=row.number,
             subject=row.subject,
             preheader=row.preheader,
             web=web,
+            mail=holes.fill(row.html, {}, is_html=True),
             left_at=row.started_at,
             changed_at=last.at if last else row.started_at,
             corrected=last is not None,
@@ -122,6 +128,7 @@ def _read_media(connection: Connection, names: Iterable[str]) -> dict[str, bytes
 def _files(settings: Settings, issues: tuple[Archived, ...]) -> Iterator[tuple[str, bytes]]:
     for issue in issues:
         yield f"{issue.id}/index.html", _localise(issue.web, settings).encode()
+        yield f"{issue.id}/mail.html", _localise(issue.mail, settings).encode()
     yield "index.html", _index(settings, issues).encode()
     yield "feed.xml", _feed(settings, issues)
     yield "search.json", _search(settings, issues).encode()

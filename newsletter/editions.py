@@ -24,7 +24,7 @@ from newsletter.content.headers import read_front_matter, spellings
 from newsletter.content.issues import ISSUE_KEYS, STORY_KEYS
 from newsletter.content.registries import Registries
 from newsletter.content.slugs import fold
-from newsletter.errors import ContentError, RenderingError
+from newsletter.errors import ConfigError, ContentError, RenderingError
 from newsletter.examples import curate
 from newsletter.mail.render import render_edition, render_web_copy
 from newsletter.model import Block, Digest, Edition, Example, Finding, Issue, IssueId, Node, Place
@@ -60,6 +60,12 @@ def draft_issue(
     the header asks for as many, else a fresh pick (DESIGN 5.8): what a feed says later changes
     nothing that was signed. ``today`` is the day of departure, by default the folder's.
     """
+    if not (settings.templates_dir / "theme.toml").is_file():
+        raise ConfigError(
+            "there are no templates here",
+            path=str(settings.templates_dir),
+            remedy="bring the folder back, or copy the one that newsletter init makes elsewhere",
+        )
     try:
         templates = open_templates(settings)
     except RenderingError as error:
@@ -170,23 +176,20 @@ def _render(
 
 
 def render_web(
-    settings: Settings, engine: Engine, issue_id: IssueId, *, frozen: Sequence[Example], today: date
+    settings: Settings, engine: Engine, issue_id: IssueId, *, frozen: Sequence[Example]
 ) -> str:
-    """Return the web copy as it reads on *today*; raise ContentError when the issue is gone."""
+    """Return the web copy of the files as they stand; raise ContentError when they are gone."""
     templates = open_templates(settings)
     reading = files.read_issue(settings, issue_id, templates=templates)
     if reading.issue is None:
         raise ContentError(f"the issue {issue_id} cannot be read", findings=reading.findings)
-    issue, doubts = _with_examples(settings, engine, reading.issue, frozen)
-    if doubts:
-        raise ContentError("an example of this issue is gone", findings=doubts)
+    issue, _ = _with_examples(settings, engine, reading.issue, frozen)
     return render_web_copy(
         presentable(issue, templates),
         templates=templates,
         settings=settings,
         pictures=files.read_pictures(settings, issue),
         registries=files.load_registries(settings),
-        today=today,
     )
 
 

@@ -13,6 +13,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import date
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +29,7 @@ from watchfiles import awatch
 
 from newsletter.config import FILE_NAME
 from newsletter.errors import ConfigError
+from newsletter.mail.daily import read_on
 from newsletter.mail.single import make_proof
 from newsletter.model import Edition, Picture
 from newsletter.previewing.desk import Desk
@@ -88,7 +90,8 @@ def create_app(desk: Desk, *, stopping: Callable[[], bool] = lambda: False) -> S
         edition = desk.shown.edition
         if edition is None:
             return PlainTextResponse("", status_code=404)
-        return _frame(desk, as_seen(edition.web, Look.LIGHT))
+        page = read_on(edition.web, date.fromisoformat(edition.issue_id))
+        return _frame(desk, as_seen(page, Look.LIGHT))
 
     async def show_events(request: Request) -> Response:
         return StreamingResponse(_events(desk, request, stopping), media_type="text/event-stream")

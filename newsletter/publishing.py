@@ -204,7 +204,11 @@ def check(
     Raise NotFound when there is no such folder.
     """
     if issue_id not in files.list_issues(settings):
-        raise NotFound(f"there is no issue {issue_id}", remedy=f"newsletter new {issue_id}")
+        known = files.is_issue_id(issue_id)
+        raise NotFound(
+            f"there is no issue {issue_id}",
+            remedy=f"newsletter new {issue_id}" if known else "write its day, such as 2026-11-26",
+        )
     draft = draft_issue(settings, engine, issue_id)
     found = in_order((*draft.findings, *extra, *_spell(draft)))
     return replace(draft, findings=found)
@@ -251,7 +255,7 @@ def correct(
             f"the issue {issue_id} has not left yet",
             remedy="correct its files, and have it approved again",
         )
-    web = render_web(settings, engine, issue_id, frozen=frozen, today=local_day(now, settings))
+    web = render_web(settings, engine, issue_id, frozen=frozen)
     notes = [(one.at, one.note) for one in earlier] + [(now, note)]
     correction = Correction(
         issue_id=issue_id, at=now, by=name, note=note, web=_with_notes(web, notes, settings)

@@ -15,6 +15,7 @@ from newsletter.config import Keys, Settings
 from newsletter.content.calendar import instant
 from newsletter.errors import ConfigError
 from newsletter.mail.compose import Reader, compile_message
+from newsletter.mail.daily import read_on
 from newsletter.mail.single import FICTIONAL_READER, make_proof
 from newsletter.mail.social import social_text
 from newsletter.model import Edition, Issue, Picture
@@ -41,7 +42,7 @@ def write_rendering(
     online = f"{settings.publication.base_url}/{issue.id}/"
     texts = {
         "index.html": pictures.localise(proof.html),
-        "web.html": pictures.localise(edition.web),
+        "web.html": pictures.localise(read_on(edition.web, issue.day)),
         "issue.txt": proof.text,
         "social.txt": social_text(issue, url=online),
         "edition.json": json.dumps(_facts(edition), ensure_ascii=False, indent=2) + "\n",

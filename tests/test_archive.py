@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import feedparser
@@ -19,6 +19,7 @@ from newsletter.store import content, database
 from newsletter.store.content import Correction, Filed
 from newsletter.store.schema import run
 
+TODAY = date(2026, 6, 1)
 ROOT = Path(__file__).parent.parent
 BASE = "http://127.0.0.1:8017"
 PICTURE = Picture(name="a" * 64 + ".png", content=b"\x89PNG...", width=1, height=1)
@@ -67,11 +68,11 @@ def test_what_left_is_there_with_its_pictures_and_nothing_else(
     leave("2026-05-07", "Parti")
     leave("2026-05-13", "En route", state="dispatching")
     leave("2026-05-21", "Retenu", state="held")
-    written = write_archive(publication, engine, tmp_path / "out")
+    written = write_archive(publication, engine, tmp_path / "out", today=TODAY)
     found = read_all(tmp_path / "out")
     assert set(found) == {
-        "2026-05-07/index.html", "2026-05-13/index.html", "feed.xml", "index.html",
-        f"media/{PICTURE.name}", "search.json",
+        "2026-05-07/index.html", "2026-05-07/mail.html", "2026-05-13/index.html",
+        "2026-05-13/mail.html", "feed.xml", "index.html", f"media/{PICTURE.name}", "search.json",
     }  # fmt: skip
     assert {path.relative_to(tmp_path / "out").as_posix() for path in written} == set(found)
     assert b"Retenu" not in b"".join(found.values())
@@ -79,7 +80,7 @@ def test_what_left_is_there_with_its_pictures_and_nothing_else(
 
 def test_a_page_leads_to_the_files_beside_it(publication, engine, leave, tmp_path):
     leave("2026-05-07", "Parti")
-    write_archive(publication, engine, tmp_path / "out")
+    write_archive(publication, engine, tmp_path / "out", today=TODAY)
     page = read_all(tmp_path / "out")["2026-05-07/index.html"].decode()
     assert f'src="../media/{PICTURE.name}"' in page
     assert 'href="../index.html"' in page
@@ -96,7 +97,7 @@ def test_a_corrected_issue_shows_its_last_correction(publication, engine, leave,
                     note="x", web=f"<article>Correction {number}</article>",
                 ),
             )  # fmt: skip
-    write_archive(publication, engine, tmp_path / "out")
+    write_archive(publication, engine, tmp_path / "out", today=TODAY)
     found = read_all(tmp_path / "out")
     assert found["2026-05-07/index.html"] == b"<article>Correction 2</article>"
     assert b"2026-05-09T06:00:00Z" in found["feed.xml"]
@@ -107,7 +108,7 @@ def test_the_list_has_the_newest_first_by_month_and_by_theme(publication, engine
     leave("2026-04-30", "Avril", theme="hybridation")
     leave("2026-05-07", "Mai <un>", theme="hybridation")
     leave("2026-05-21", "Mai deux", theme="Un autre thème")
-    write_archive(publication, engine, tmp_path / "out")
+    write_archive(publication, engine, tmp_path / "out", today=TODAY)
     page = read_all(tmp_path / "out")["index.html"].decode()
     by_month, _, by_theme = page.partition("Par thème")
     order = [
@@ -121,7 +122,7 @@ def test_the_list_has_the_newest_first_by_month_and_by_theme(publication, engine
 def test_the_feed_is_atom_with_the_whole_article(publication, engine, leave, tmp_path):
     """RFC 4287 §4.1: id, title, updated, author, self; each entry its id, title and updated."""
     leave("2026-05-07", "Parti & revenu", theme="hybridation")
-    write_archive(publication, engine, tmp_path / "out")
+    write_archive(publication, engine, tmp_path / "out", today=TODAY)
     feed = feedparser.parse(read_all(tmp_path / "out")["feed.xml"])
     assert not feed.bozo
     assert feed.version == "atom10"
@@ -137,7 +138,7 @@ def test_the_feed_is_atom_with_the_whole_article(publication, engine, leave, tmp
 
 def test_the_search_index_has_what_readers_look_for(publication, engine, leave, tmp_path):
     leave("2026-05-07", "Parti", theme="hybridation")
-    write_archive(publication, engine, tmp_path / "out")
+    write_archive(publication, engine, tmp_path / "out", today=TODAY)
     (row,) = json.loads(read_all(tmp_path / "out")["search.json"])["issues"]
     assert row["url"] == f"{BASE}/2026-05-07/"
     assert row["theme"] == "Hybridation des modèles"
@@ -145,7 +146,7 @@ def test_the_search_index_has_what_readers_look_for(publication, engine, leave, 
 
 
 def test_an_archive_without_issues_says_so(publication, engine, tmp_path):
-    write_archive(publication, engine, tmp_path / "out")
+    write_archive(publication, engine, tmp_path / "out", today=TODAY)
     found = read_all(tmp_path / "out")
     assert set(found) == {"feed.xml", "index.html", "search.json"}
     assert "pas encore paru" in found["index.html"].decode()
@@ -154,10 +155,10 @@ def test_an_archive_without_issues_says_so(publication, engine, tmp_path):
 
 def test_writing_again_changes_no_byte_and_touches_no_file(publication, engine, leave, tmp_path):
     leave("2026-05-07", "Parti")
-    first = write_archive(publication, engine, tmp_path / "out")
+    first = write_archive(publication, engine, tmp_path / "out", today=TODAY)
     before = {path: path.stat().st_mtime_ns for path in first}
-    write_archive(publication, engine, tmp_path / "again")
-    assert write_archive(publication, engine, tmp_path / "out") == first
+    write_archive(publication, engine, tmp_path / "again", today=TODAY)
+    assert write_archive(publication, engine, tmp_path / "out", today=TODAY) == first
     assert read_all(tmp_path / "out") == read_all(tmp_path / "again")
     assert {path: path.stat().st_mtime_ns for path in first} == before
 
@@ -165,4 +166,4 @@ def test_writing_again_changes_no_byte_and_touches_no_file(publication, engine, 
 def test_a_folder_that_cannot_be_written_is_said(publication, engine, tmp_path):
     (tmp_path / "out").write_text("a file")
     with pytest.raises(ConfigError, match="cannot be written"):
-        write_archive(publication, engine, tmp_path / "out")
+        write_archive(publication, engine, tmp_path / "out", today=TODAY)

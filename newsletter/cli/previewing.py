@@ -55,9 +55,15 @@ def archive(
 ) -> int:
     """Write the issues that left as plain files."""
     from newsletter.archive import write_archive
+    from newsletter.content.calendar import local_day
 
     publication = Publication(config)
-    written = write_archive(publication.settings, publication.engine, out)
+    written = write_archive(
+        publication.settings,
+        publication.engine,
+        out,
+        today=local_day(now(), publication.settings),
+    )
     if as_json:
         output.show_json({"files": [str(path) for path in written]})
     else:

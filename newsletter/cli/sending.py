@@ -41,7 +41,11 @@ def send(
     ] = False,
     to: Annotated[
         list[str] | None,
-        typer.Option("--to", metavar="ADDR", help="Send a proof [BAT vN] there; may be repeated."),
+        typer.Option(
+            "--to",
+            metavar="ADDR",
+            help="Send a proof [BAT vN] there; --to approvers: to all.",
+        ),
     ] = None,
     as_json: AsJson = False,
     config: ConfigPath = None,

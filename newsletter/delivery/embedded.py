@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import os
 import re
 import threading
@@ -34,6 +35,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9@._+-]")
 @contextmanager
 def open_relay(maildir: Path) -> Iterator[tuple[str, int]]:
     """Serve SMTP on a free loopback port as long as the block lasts; yield (host, port)."""
+    logging.getLogger("mail.log").setLevel(logging.WARNING)  # it names recipients (P12)
     for box in (maildir, maildir / LETTERS):
         for folder in ("tmp", "new", "cur"):
             (box / folder).mkdir(parents=True, exist_ok=True)

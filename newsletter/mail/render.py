@@ -13,11 +13,11 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from newsletter.content.blocks import Role
 from newsletter.content.markdown import render_mail, render_text, render_web
+from newsletter.mail.daily import read_on
 from newsletter.mail.lint import Origin, lint_html, lint_mjml
 from newsletter.mail.nodes import (
     Spot,
@@ -63,7 +63,7 @@ class Bench:
     registries: Registries
     album: Album
 
-    def press(self, medium: Medium, *, today: date | None = None, minutes: int = 0) -> Press:
+    def press(self, medium: Medium, *, minutes: int = 0) -> Press:
         """Return the press for one medium; the mail and its text are frozen on the issue's day."""
         view = view_issue(
             self.issue,
@@ -72,7 +72,7 @@ class Bench:
             theme=self.templates.theme,
             registries=self.registries,
             album=self.album,
-            today=today or self.issue.day,
+            today=self.issue.day,
             minutes=minutes,
         )
         return Press(medium=medium, templates=self.templates, view=view)
@@ -102,7 +102,7 @@ def render_edition(
     )
     text, minutes = render_text_part(bench)
     html = render_html(bench, minutes)
-    web = render_web_page(bench, issue.day)
+    web = render_web_page(bench)
     parts = {
         "subject": issue.subject,
         "preheader": issue.preheader,
@@ -128,14 +128,13 @@ def render_web_copy(
     settings: Settings,
     pictures: Mapping[str, bytes],
     registries: Registries,
-    today: date,
 ) -> str:
-    """Return the public page as it reads on *today*: events to come, of the day, or past."""
+    """Return the public page, with what it says before, on and after a day (``daily.read_on``)."""
     album = Album(settings.publication.base_url, issue.id, pictures)
     bench = Bench(
         issue=issue, templates=templates, settings=settings, registries=registries, album=album
     )
-    return render_web_page(bench, today)
+    return render_web_page(bench)
 
 
 def digest_of(
@@ -334,15 +333,15 @@ def _rows_of(part: Part, press: Press, bench: Bench) -> list[str]:
 # --- the web copy --------------------------------------------------------------------------------
 
 
-def render_web_page(bench: Bench, today: date) -> str:
+def render_web_page(bench: Bench) -> str:
     """Return the public page."""
-    press = bench.press(Medium.WEB, today=today)
+    press = bench.press(Medium.WEB)
     parts = []
     words = ""
     for part in list_parts(bench):
         spot = spot_of(part, bench)
         body = render_inside(part.nodes, press, spot)
-        words += re.sub(r"<[^>]+>", " ", body)
+        words += re.sub(r"<[^>]+>", " ", read_on(body, bench.issue.day))
         parts.append({"story": spot.story if part.story else None, "body": body})
     view = {
         **press.view,

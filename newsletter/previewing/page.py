@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 from newsletter import words
@@ -17,6 +17,7 @@ from newsletter.checks.catalogue import in_order
 from newsletter.config import Settings
 from newsletter.content.calendar import long_date
 from newsletter.editions import Draft
+from newsletter.mail.daily import read_on
 from newsletter.mail.single import FICTIONAL_READER, make_proof
 from newsletter.model import Edition, Finding, IssueId, Severity
 from newsletter.previewing.spoken import Heard, Kind, listen, snippet
@@ -250,7 +251,8 @@ def _walks(shown: Shown) -> list[dict[str, Any]]:
     if shown.edition is None:
         return []
     proof = make_proof(shown.edition, settings=shown.settings, number=1)
-    parts = ((shown.say("The mail"), proof.html), (shown.say("The web copy"), shown.edition.web))
+    web = read_on(shown.edition.web, date.fromisoformat(shown.edition.issue_id))
+    parts = ((shown.say("The mail"), proof.html), (shown.say("The web copy"), web))
     return [
         {"title": title, "heard": [_heard(shown, one) for one in listen(html)]}
         for title, html in parts

@@ -1,6 +1,7 @@
 """What everybody may read: issues, pictures, the list of issues; and whether we are well.
 
-In: requests. Out: the bytes that were frozen. Never: an issue rendered on the way, a file path.
+In: requests. Out: what was frozen, events in their state of the day. Never: an issue rendered on
+the way, a file path.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from fastapi.responses import (
 from sqlalchemy import func, select
 
 from newsletter.mail import holes
+from newsletter.mail.daily import read_on
 from newsletter.model import RunState
 from newsletter.store import content, database, runs
 from newsletter.store.schema import edition, run
@@ -40,7 +42,7 @@ CLAIM_WITHIN = timedelta(minutes=15)
 
 @router.api_route("/{issue_id}/", methods=READ)
 def show_issue(site: Here, issue_id: str) -> HTMLResponse:
-    """The web copy: the edition as it was sent, or its last correction; unlisted until it left."""
+    """The web copy as it reads today: as it was sent, or corrected; unlisted until it left."""
     with database.read(site.engine) as connection:
         digest = content.public_digest(connection, issue_id) if _is_day(issue_id) else None
         found = content.read_edition(connection, digest) if digest else None
@@ -48,7 +50,8 @@ def show_issue(site: Here, issue_id: str) -> HTMLResponse:
         left = found is not None and runs.read_run(connection, issue_id)
     if found is None:
         return site.render("missing", status=404)
-    page = HTMLResponse(corrections[-1].web if corrections else found.web)
+    web = corrections[-1].web if corrections else found.web
+    page = HTMLResponse(read_on(web, site.today()))
     page.headers["Cache-Control"] = "public, max-age=300"
     if not left or left.started_at is None:
         page.headers["X-Robots-Tag"] = "noindex, nofollow"

@@ -20,6 +20,7 @@ from newsletter import config
 from newsletter.content.files import load_registries, read_issue, read_pictures
 from newsletter.errors import RenderingError
 from newsletter.mail import holes
+from newsletter.mail.daily import read_on
 from newsletter.mail.lint import transfer_bytes
 from newsletter.mail.render import count_minutes, digest_of, render_edition, render_web_copy
 from newsletter.model import Actor, Example, IssueId
@@ -88,14 +89,14 @@ class Publication:
         )
 
     def web_on(self, today: date) -> str:
-        return render_web_copy(
+        page = render_web_copy(
             self.read(),
             templates=open_templates(self.settings),
             settings=self.settings,
             pictures={},
             registries=load_registries(self.settings),
-            today=today,
         )
+        return read_on(page, today)
 
 
 @pytest.fixture

@@ -49,6 +49,19 @@ def test_a_frozen_issue_is_there_and_unlisted_before_it_leaves(client, edition):
     assert "2026-05-07" not in client.get("/archive/").text
 
 
+def test_the_page_of_an_event_says_what_holds_today(client, edition, sqlite_engine, now):
+    """The client's clock shows 7 May 2026."""
+    day = "<!--before 2026-05-06-->À venir<!--on-->Aujourd’hui<!--after-->Passé<!--end-->"
+    made = replace(edition, digest="f" * 64, web=f"<h1>{day}</h1>")
+    with database.write(sqlite_engine) as connection:
+        content.save_edition(connection, made, Filed(number=141), now)
+        facts = {"issue_id": made.issue_id, "digest": made.digest, "slot_at": now}
+        connection.execute(
+            insert(run).values(**facts, state="done", created_at=now, started_at=now)
+        )
+    assert client.get("/2026-05-07/").text == "<h1>Passé</h1>"
+
+
 def test_the_mail_as_sent_is_there_for_nobody_in_particular(client, edition, sqlite_engine, now):
     leave = hole("unsubscribe_url", "https://lettre.example/")
     mail = f'<p>{hole("first_name", "Bonjour")},</p><a href="{leave}">Se désabonner</a>'
