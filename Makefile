@@ -6,7 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check
 # What the suite needs of Debian: real servers, a real browser, a second judge for our signatures.
-PACKAGES := chromium fonts-dejavu-core hunspell hunspell-fr opendkim postfix postgresql-15 spamassassin
+# (libatomic1: the browser driver of the tests is linked to it.)
+PACKAGES := libatomic1 chromium fonts-dejavu-core hunspell hunspell-fr opendkim postfix postgresql-15 spamassassin
 
 .PHONY: help demo test check golden bench soak packages clean
 
