@@ -25,7 +25,7 @@ COLUMNS = (
     "frequency", "basis", "created_at",
 )  # fmt: skip
 FIRST_NAMES = (
-    "Alix", "Camille", "Claude", "Dominique", "Élodie", "Jean", "Karim", "Noa", "Sacha", "Zoé",
+    "Alix", "Camille", "Claire", "Dominique", "Élodie", "Jean", "Karim", "Noa", "Sacha", "Zoé",
 )  # fmt: skip
 LAST_NAMES = ("Aubert", "Bénard", "Chevalier", "Delorme", "Dupont", "Marchand", "Perrin", "Roy")
 CHUNK = 10_000
