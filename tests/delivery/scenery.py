@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import threading
+from contextlib import contextmanager
 from datetime import datetime
 
 from sqlalchemy import insert, select
@@ -86,3 +88,22 @@ def states_of(engine, run_id: int) -> dict[str, str]:
     """Address → state of every reader of the run."""
     with database.read(engine) as connection:
         return {standing.address: standing.state for standing in ledger.readers(connection, run_id)}
+
+
+@contextmanager
+def once_accepted(sink, count, act, *, of=""):
+    """Do *act* on a thread once the sink has taken *count* messages: an event, not a time."""
+    over = threading.Event()
+
+    def watch():
+        while sum(of in a.recipient for a in sink.accepted()) < count and not over.wait(0.005):
+            pass
+        act()
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()

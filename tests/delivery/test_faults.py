@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 from newsletter.delivery import dispatch as dispatching
 from newsletter.delivery.endpoints import Deadlines
 from newsletter.store import database, ledger, schema
-from tests.delivery.scenery import start_run, states_of, with_relay
+from tests.delivery.scenery import once_accepted, start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
 
 # Short before the dot and after it: the deadlines themselves are the settings' business.
@@ -408,10 +408,8 @@ def test_a_stop_flag_takes_nobody_more_and_loses_nobody(go, engine, now, start_s
     sink = start_sink(Manners(reply_delay_s=0.01))
     run_id = start_run(engine, now, readers=200)
     stop = threading.Event()
-    timer = threading.Timer(0.5, stop.set)
-    timer.start()
-    result = go(sink.url, run_id, stop=stop)
-    timer.join()
+    with once_accepted(sink, 5, stop.set):
+        result = go(sink.url, run_id, stop=stop)
     assert (result.reason, result.finished) == ("terminated", False)
     assert result.tally.sending == result.tally.unknown == 0
     assert result.tally.sent + result.tally.pending == 200
@@ -427,8 +425,8 @@ def test_an_answer_owed_for_too_long_at_the_end_is_unknown(
     sink = start_sink(Manners(rules=[Rule("accepted", "hang", ONE)]))
     run_id = start_run(engine, now, readers=5)
     stop = threading.Event()
-    threading.Timer(0.6, stop.set).start()
-    result = go(sink.url, run_id, stop=stop)
+    with once_accepted(sink, 1, stop.set, of=ONE):
+        result = go(sink.url, run_id, stop=stop)
     assert result.reason == "terminated"
     assert result.tally.unknown == 1
     assert result.tally.sending == 0
@@ -442,10 +440,8 @@ def test_a_stopped_run_goes_on_where_it_stood(go, engine, now, start_sink):
         with database.write(engine) as connection:
             ledger.stop_run(connection, run_id, reason="by hand", now=now)
 
-    timer = threading.Timer(0.3, stop_it)
-    timer.start()
-    result = go(sink.url, run_id)
-    timer.join()
+    with once_accepted(sink, 5, stop_it):
+        result = go(sink.url, run_id)
     assert result.reason == "stopped"
     assert result.tally.unknown == result.tally.sending == 0
     with database.write(engine) as connection:

@@ -13,7 +13,7 @@ from newsletter.delivery import commits
 from newsletter.delivery.dispatch import dispatch
 from newsletter.errors import StoreError
 from newsletter.store import database, ledger
-from tests.delivery.scenery import start_run, states_of, with_relay
+from tests.delivery.scenery import once_accepted, start_run, states_of, with_relay
 from tests.delivery.sink import Manners
 
 
@@ -144,12 +144,10 @@ def test_a_relay_killed_in_mid_run_leaves_at_most_its_dots_in_doubt(
 
     first = start_sink(Manners(reply_delay_s=0.005))
     run_id = start_run(sqlite_engine, now, readers=200)
-    timer = threading.Timer(0.3, first.stop)
-    timer.start()
     relay = with_relay(settings, first.url, window=8, connections=3)
     fast = Deadlines(backoff=0.001)
-    result = dispatch(relay, sqlite_engine, keys, run_id, clock=lambda: now, deadlines=fast)
-    timer.join()
+    with once_accepted(first, 10, first.stop):
+        result = dispatch(relay, sqlite_engine, keys, run_id, clock=lambda: now, deadlines=fast)
     assert result.reason == "relay"
     assert result.tally.unknown <= 3
     second = start_sink(name="second.jsonl")
