@@ -56,8 +56,8 @@ def show_json_line(document: object) -> None:
 
 
 def say(text: str = "") -> None:
-    """Print a line for people on stdout, at once even into a pipe."""
-    print(text, flush=True)  # noqa: T201 - stdout is the contract
+    """Print a line for people on stdout."""
+    print(text)  # noqa: T201 - stdout is the contract
 
 
 def whisper(text: str) -> None:

@@ -40,8 +40,9 @@ def preview(
         output.show_json({"issue": issue_id, "url": url})
     else:
         output.say(f"{issue_id}: {url}")
+    sys.stdout.flush()  # whoever reads a pipe wants the address now, and first
+    if not as_json:
         output.whisper("It follows your saves; Ctrl-C ends it.")
-    sys.stdout.flush()  # whoever reads a pipe wants the address now
     serve(desk, listener)
     return Exit.DONE
 

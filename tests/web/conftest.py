@@ -3,6 +3,7 @@
 import asyncio
 import re
 import shutil
+import threading
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -128,9 +129,12 @@ def letters(sqlite_engine):
 
 @pytest.fixture
 def link_of(letters):
-    """The path of the link in the last letter of a kind."""
+    """The path of the link in the last letter of a kind, which may follow the answer (T7)."""
 
     def _link(kind: str) -> str:
+        pause = threading.Event()
+        while not letters(kind):
+            pause.wait(0.01)
         return re.search(r"http://[^/]+(/[a-z]/\S+)", letters(kind)[-1].text)[1]
 
     return _link

@@ -46,10 +46,12 @@ def test_a_person_joins_without_a_script_and_by_keyboard(visit, site, clock, lin
     clock.turn(seconds=5)
     page.get_by_label("Votre adresse électronique").focus()
     page.keyboard.type("noe@example.org")
-    page.keyboard.press("Enter")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
     assert page.get_by_role("heading", level=1).inner_text() == "Regardez votre boîte aux lettres"
     page.goto(site + link_of("confirmation"))
-    page.get_by_role("button", name="Oui, je m’abonne").press("Enter")
+    with page.expect_navigation():
+        page.get_by_role("button", name="Oui, je m’abonne").press("Enter")
     assert "C’est fait" in page.get_by_role("status").inner_text()
     assert person("noe@example.org").state is SubscriberState.ACTIVE
 
@@ -58,11 +60,13 @@ def test_a_person_chooses_then_leaves(visit, site, reader, leave_url, preference
     page = visit(preferences_url)
     page.get_by_label("Une fois par mois, l’essentiel").check()
     page.get_by_label("Pas de lettre en août").check()
-    page.get_by_role("button", name="Enregistrer mes choix").click()
+    with page.expect_navigation():
+        page.get_by_role("button", name="Enregistrer mes choix").click()
     assert "C’est noté" in page.get_by_role("status").inner_text()
     assert person().frequency is Frequency.MONTHLY
     page.goto(site + leave_url)
-    page.get_by_role("button", name="Me désabonner").click()
+    with page.expect_navigation():
+        page.get_by_role("button", name="Me désabonner").click()
     assert person().state is SubscriberState.UNSUBSCRIBED
 
 
@@ -72,7 +76,8 @@ def test_a_mistake_is_said_and_what_was_typed_is_kept(visit, clock):
     field = page.get_by_label("Votre adresse électronique")
     field.fill("noé@example.org")
     page.locator("form").evaluate("form => form.noValidate = true")
-    page.get_by_role("button", name="M’abonner gratuitement").click()
+    with page.expect_navigation():
+        page.get_by_role("button", name="M’abonner gratuitement").click()
     assert "accent" in page.get_by_role("alert").inner_text()
     assert field.input_value() == "noé@example.org"
 
