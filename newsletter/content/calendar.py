@@ -111,7 +111,7 @@ def _holidays(where: str, year: int) -> dict[dt.date, str]:
         # Without a language the names would follow the machine's own locale.
         language = holidays.country_holidays(country, subdiv=region).default_language
         found = holidays.country_holidays(country, region, years=year, language=language)
-    except NotImplementedError:
+    except NotImplementedError:  # how `holidays` says that it knows no such country
         raise ConfigError(
             f"the holidays of {where!r} are not known",
             key="schedule.holidays_of",
