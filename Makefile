@@ -49,8 +49,10 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@echo "[1/4] Python libraries into $(VENV): about a minute, once…"
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv --without-pip $(VENV)
-	@$(PIP) install --quiet --require-hashes -r requirements.lock
+	@# --no-deps: the lock is whole, and a resolver that meets a newer release first gives up on hashes.
+	@$(PIP) install --quiet --require-hashes --no-deps -r requirements.lock
 	@$(PIP) install --quiet --no-deps --no-build-isolation --no-index --editable .
+	@$(PIP) check --quiet
 	@touch $@
 
 packages:
