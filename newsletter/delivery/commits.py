@@ -152,7 +152,7 @@ class Commits:
     def _run(self, batch: _Batch) -> None:
         # Decided now, not when the answer came: the intent may have been granted in between.
         results = [_to_result(outcome) for outcome in batch.outcomes]
-        intents = [flight.token for flight in batch.intents]
+        intents = {flight.token: flight.row.address for flight in batch.intents}
         renews = self._renews and self._loop.time() >= self._renew_at
         if renews:
             self._renew_at = self._loop.time() + BEAT_S
@@ -162,7 +162,7 @@ class Commits:
     def _write(
         self,
         results: list[Result],
-        intents: list[int],
+        intents: dict[int, str],
         renews: bool,  # noqa: FBT001 - run_in_executor passes positions
     ) -> Answer:
         now = self._clock()
@@ -193,8 +193,7 @@ class Commits:
         for flight in batch.intents:
             flight.wanted = False
             flight.granted = flight.token in answer.granted
-            # An address that changed since it was read is not written to either.
-            flight.denied = answer.granted.get(flight.token) != flight.row.address
+            flight.denied = not flight.granted
         self._is_busy = False
         self._on_answer(answer, batch.outcomes, batch.intents)
         self._plan()

@@ -191,7 +191,7 @@ class Desk:
             flight = self._ahead.popleft()
             if not flight.denied:
                 return flight
-            self._let_go(flight)
+            self.release(flight)
         return None
 
     def waiting_domains(self) -> list[str]:
@@ -226,7 +226,7 @@ class Desk:
     def settle(self, flight: Flight, verdict: Verdict, reply: Reply | None, route: Route) -> None:
         """Note the end of a flight, and what it says about the message, the relay, the run."""
         if flight.denied:
-            self._let_go(flight)
+            self.release(flight)
             return
         step = states.step(
             verdict, tries=flight.row.tries, drops=flight.row.drops, now=self._job.clock()
@@ -241,15 +241,8 @@ class Desk:
         elif self._breaker.count(verdict, reply):
             self.end(Ending("policy", str(reply), stops_run=True))
 
-    def _let_go(self, flight: Flight) -> None:
-        """The ledger refused this intent: the reader left, moved, or is somebody else's."""
-        if flight.granted:  # claimed, but the address changed: read it again
-            step = Step(DeliveryState.PENDING, "", flight.row.tries, flight.row.drops)
-            self._commits.record(flight, step, "")
-        else:
-            self.release(flight)
-
     def release(self, flight: Flight) -> None:
+        """The ledger refused this intent: the reader left, moved, or is somebody else's."""
         self._supply.forget(flight)
         self._look_for_end()
 
@@ -307,7 +300,7 @@ class Desk:
         if step.state is not DeliveryState.PENDING:
             self._settled_since_pass += 1
             self._supply.forget(flight)
-        elif self.is_closing or flight.denied:
+        elif self.is_closing:
             self._supply.forget(flight)
         else:
             again = Flight(flight.row._replace(drops=step.drops), flight.outgoing)

@@ -291,7 +291,7 @@ class Lane:
         self.advance()
 
     def _lose(self, flight: Flight, stage: Stage, reason: str, *, written: bool) -> None:
-        if flight.denied and not flight.granted:
+        if flight.denied:
             self._desk.release(flight)
         elif stage is not Stage.DOT and (reason == "withdrawn" or not written):
             # Ours to close, or never offered to the relay: nobody is charged.

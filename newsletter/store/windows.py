@@ -12,16 +12,13 @@ that it has not (DESIGN 6, late intent).
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
-    Dialect,
+    Update,
     bindparam,
     exists,
     insert,
@@ -31,7 +28,8 @@ from sqlalchemy import (
 )
 
 from newsletter.model import DeliveryState, Digest, Edition, IssueId, RunState
-from newsletter.store import schema
+from newsletter.store import handover, prepared, schema
+from newsletter.store.handover import Given
 from newsletter.store.ledger import GONE, LAST_ID, Lease
 
 _run = schema.run
@@ -74,13 +72,15 @@ class Result(NamedTuple):
 class Answer:
     """What the ledger says to one window: who may be sent to, and whether to go on."""
 
-    granted: Mapping[int, str] = field(default_factory=dict)  # id → the address to write to
+    granted: Collection[int] = ()  # whose dot may leave
     stopped: bool = False  # a person wants no more claims
     lost: bool = False  # somebody else holds the run: not one dot more
 
 
 # --- reading -------------------------------------------------------------------------------------
 
+# One by one: a list would be spelled out anew at each execution.
+_IS_STILL_HERE = tuple(_subscriber.c.state != state for state in GONE)
 _PICK = (
     select(
         _delivery.c.subscriber_id,
@@ -100,7 +100,7 @@ _PICK = (
         _delivery.c.state == DeliveryState.PENDING,
         _delivery.c.subscriber_id > bindparam("after"),
         _delivery.c.subscriber_id <= bindparam("until"),
-        _subscriber.c.state.not_in(GONE),
+        *_IS_STILL_HERE,
         _subscriber.c.address.is_not(None),
     )
     .order_by(_delivery.c.subscriber_id)
@@ -112,8 +112,8 @@ def pick(
     connection: Connection, run_id: int, *, after: int, size: int, until: int = LAST_ID
 ) -> list[Picked]:
     """Return the next pending readers whose id is in (*after*, *until*]; claim nobody."""
-    rows = connection.execute(_PICK, {"run": run_id, "after": after, "until": until, "size": size})
-    return [Picked._make(row) for row in rows]
+    values = {"run": run_id, "after": after, "until": until, "size": size}
+    return list(map(Picked._make, prepared.fetch(connection, _PICK, values)))
 
 
 def read_edition(connection: Connection, digest: str) -> Edition | None:
@@ -154,19 +154,20 @@ def commit_window(
     lease: Lease,
     *,
     results: Sequence[Result],
-    intents: Collection[int],
+    intents: Mapping[int, str],
     now: datetime,
     renew_until: datetime | None = None,
 ) -> Answer:
     """Record *results* and claim *intents*, all or nothing with the caller's transaction.
 
-    Results are recorded even when the lease is lost: they are facts about rows that this owner
-    was sending. *renew_until* prolongs the lease.
+    An intent is a reader's id and the address that their message is written to. Results are
+    recorded even when the lease is lost: they are facts about rows that this owner was sending.
+    *renew_until* prolongs the lease.
     """
     holds, stopped = _check_lease(connection, lease, renew_until)
     if results:
         _record(connection, lease, results, now, holds)
-    granted: Mapping[int, str] = {}
+    granted: Collection[int] = ()
     if holds and intents and not stopped:
         granted = _claim(connection, lease, intents, now)
     return Answer(granted, stopped, lost=not holds)
@@ -177,9 +178,11 @@ def _check_lease(
 ) -> tuple[bool, bool]:
     if renew_until is not None:
         connection.execute(_RENEW, {"run": lease.run_id, "mine": lease.fence, "at": renew_until})
-    row = connection.execute(_LOOK, {"run": lease.run_id}).first()
-    holds = row is not None and row.fence == lease.fence and row.state == RunState.DISPATCHING
-    return holds, bool(row and row.stopped)
+    rows = prepared.fetch(connection, _LOOK, {"run": lease.run_id})
+    if not rows:
+        return False, False
+    fence, state, stopped = rows[0]
+    return fence == lease.fence and state == RunState.DISPATCHING, bool(stopped)
 
 
 _LOOK = (
@@ -194,85 +197,78 @@ _RENEW = (
 )
 
 
+# --- claims --------------------------------------------------------------------------------------
+
+
 def _claim(
-    connection: Connection, lease: Lease, intents: Collection[int], now: datetime
-) -> Mapping[int, str]:
-    rows = connection.execute(
-        _CLAIM[connection.dialect.name],
-        {
-            "run": lease.run_id,
-            "ids": list(intents),
-            "new_owner": lease.owner,
-            "new_fence": lease.fence,
-            "now": now,
-        },
-    )
-    return {row[0]: row[1] for row in rows}
+    connection: Connection, lease: Lease, intents: Mapping[int, str], now: datetime
+) -> Collection[int]:
+    given = handover.hand_over(connection, intents)
+    ours = {"run": lease.run_id, "me": lease.owner, "mine": lease.fence}
+    dialect, at = connection.dialect.name, prepared.instant(connection, now)
+    claimed = prepared.execute(connection, _CLAIM[dialect], {**given, **ours, "at": at})
+    if claimed.rowcount == len(intents):
+        return intents.keys()
+    rows = prepared.fetch(connection, _SEE_CLAIMED[dialect], given | ours)
+    return {row[0] for row in rows}
 
 
-def _claim_statement(*, skip_locked: bool) -> Any:
-    wanted: Any = bindparam("ids", expanding=True)
-    is_wanted: ColumnElement[bool] = _delivery.c.subscriber_id.in_(wanted)
-    if skip_locked:
-        # Locked once and joined by the key: as a subquery PostgreSQL may lock the window again
-        # for each row of the run.
-        locked = (
-            select(_delivery.c.subscriber_id)
-            .where(_delivery.c.run_id == bindparam("run"), is_wanted)
-            .with_for_update(skip_locked=True)
-            .cte("locked")
-        )
-        is_wanted = _delivery.c.subscriber_id == locked.c.subscriber_id
-    # Asked again by ourselves, when the answer to a commit was lost: the claim stands.
-    claimed_before = (
-        (_delivery.c.state == DeliveryState.SENDING)
-        & (_delivery.c.owner == bindparam("new_owner"))
-        & (_delivery.c.fence == bindparam("new_fence"))
-    )
-    address = (
-        select(_subscriber.c.address)
-        .where(_subscriber.c.id == _delivery.c.subscriber_id)
-        .scalar_subquery()
+# Claimed by us; asked again, when the answer to a commit was lost, the claim stands.
+_CLAIMED = (
+    (_delivery.c.state == DeliveryState.SENDING)
+    & (_delivery.c.owner == bindparam("me"))
+    & (_delivery.c.fence == bindparam("mine"))
+)
+
+
+def _write_claim(given: Given) -> Update:
+    # Nobody who left is written to, nor an address that changed since it was read.
+    is_there = exists().where(
+        _subscriber.c.id == _delivery.c.subscriber_id,
+        _subscriber.c.address == given.text,
+        *_IS_STILL_HERE,
     )
     return (
         update(_delivery)
         .where(
             _delivery.c.run_id == bindparam("run"),
-            is_wanted,
-            or_(_delivery.c.state == DeliveryState.PENDING, claimed_before),
-            exists().where(
-                _subscriber.c.id == _delivery.c.subscriber_id,
-                _subscriber.c.state.not_in(GONE),
-                _subscriber.c.address.is_not(None),
-            ),
+            given.chosen,
+            or_(_CLAIMED, (_delivery.c.state == DeliveryState.PENDING) & is_there),
         )
         .values(
             state=DeliveryState.SENDING,
-            owner=bindparam("new_owner"),
-            fence=bindparam("new_fence"),
-            claimed_at=bindparam("now"),
+            owner=bindparam("me"),
+            fence=bindparam("mine"),
+            claimed_at=bindparam("at"),
             not_before=None,
-            address=address,
+            address=given.text,
         )
-        .returning(_delivery.c.subscriber_id, _delivery.c.address)
     )
 
 
 _CLAIM = {
-    "sqlite": _claim_statement(skip_locked=False),
-    "postgresql": _claim_statement(skip_locked=True),
+    "sqlite": _write_claim(handover.GIVEN["sqlite"]),
+    "postgresql": _write_claim(handover.LOCKED),
+}
+_SEE_CLAIMED = {
+    dialect: select(_delivery.c.subscriber_id).where(
+        _delivery.c.run_id == bindparam("run"), given.chosen, _CLAIMED
+    )
+    for dialect, given in handover.GIVEN.items()
 }
 
 
+# --- results -------------------------------------------------------------------------------------
+
 # Ours: sending under our fence (or given up too early by somebody who believed us dead); or, when
 # the answer came before the dot, a row that was never claimed.
-_OURS = (
+_HELD = (
     (_delivery.c.run_id == bindparam("run"))
-    & (_delivery.c.subscriber_id == bindparam("reader"))
     & or_(_delivery.c.state == DeliveryState.SENDING, _delivery.c.state == DeliveryState.UNKNOWN)
     & (_delivery.c.owner == bindparam("me"))
     & (_delivery.c.fence == bindparam("mine"))
 )
+_OURS = (_delivery.c.subscriber_id == bindparam("reader")) & _HELD
 _UNCLAIMED = (
     (_delivery.c.run_id == bindparam("run"))
     & (_delivery.c.subscriber_id == bindparam("reader"))
@@ -287,18 +283,19 @@ _SETTLE: dict[str, Any] = {
     "not_before": bindparam("due"),
     "settled_at": bindparam("at"),
 }
-_RECORD_SENT = (
-    update(_delivery)
-    .where(_OURS)
+_RECORD_SENT = {
+    dialect: update(_delivery)
+    .where(given.chosen, _HELD)
     .values(
         state=DeliveryState.SENT,
         reason="",
-        reply=bindparam("said"),
+        reply=given.text,
         settled_at=bindparam("at"),
         owner=None,
         address=None,
     )
-)
+    for dialect, given in handover.GIVEN.items()
+}
 _RECORD_FREED = update(_delivery).where(_OURS).values(**_SETTLE, owner=None, address=None)
 # The address is kept until a person or a proof has settled the row.
 _RECORD_UNKNOWN = update(_delivery).where(_OURS).values(**_SETTLE)
@@ -317,36 +314,16 @@ def _record(
     sent = [result for result in results if result.state is DeliveryState.SENT]
     others = [result for result in results if result.state is not DeliveryState.SENT]
     if sent:
-        _record_sent(connection, ours, sent, now)
+        given = handover.hand_over(
+            connection, {result.subscriber_id: result.reply for result in sent}
+        )
+        at = prepared.instant(connection, now)
+        statement = _RECORD_SENT[connection.dialect.name]
+        prepared.execute(connection, statement, {**given, **ours, "at": at})
     for statement, group in _sort_by_statement(others, holds):
         connection.execute(statement, [_values(ours, result, now) for result in group])
     if others:
         connection.execute(insert(_event), [_to_event(lease, result, now) for result in others])
-
-
-def _record_sent(
-    connection: Connection, ours: Mapping[str, Any], sent: Sequence[Result], now: datetime
-) -> None:
-    """Record the good news by the driver itself: half the time of a message's ledger."""
-    sql, names, fixed = _compile_sent(connection.dialect)
-    same = {**fixed, **ours, "at": _INSTANT.process_bind_param(now, connection.dialect)}
-    rows = [same | {"reader": result.subscriber_id, "said": result.reply} for result in sent]
-    if names is None:
-        connection.exec_driver_sql(sql, rows)
-    else:
-        pick_values = itemgetter(*names)
-        connection.exec_driver_sql(sql, [pick_values(row) for row in rows])
-
-
-@cache
-def _compile_sent(dialect: Dialect) -> tuple[str, tuple[str, ...] | None, dict[str, Any]]:
-    """Return the statement, the order of its values (None: by name), and those always the same."""
-    compiled = _RECORD_SENT.compile(dialect=dialect)
-    names = tuple(compiled.positiontup) if compiled.positiontup else None
-    return str(compiled), names, dict(compiled.params)
-
-
-_INSTANT = schema.Instant()
 
 
 def _sort_by_statement(

@@ -53,6 +53,12 @@ def commit(engine, now):
 
     def write(lease, *, results=(), intents=()):
         with database.write(engine) as connection:
+            addresses = dict(
+                connection.execute(
+                    select(schema.subscriber.c.id, schema.subscriber.c.address)
+                ).all()
+            )
+            intents = {reader: addresses[reader] for reader in intents}
             return windows.commit_window(
                 connection, lease, results=results, intents=intents, now=now
             )
@@ -145,7 +151,7 @@ def test_an_intent_is_granted_once(take, readers, commit):
     lease = take()
     assert set(commit(lease, intents=readers[:3]).granted) == set(readers[:3])
     with_another_fence = take("you", minutes=2)
-    assert commit(with_another_fence, intents=readers[:3]).granted == {}
+    assert commit(with_another_fence, intents=readers[:3]).granted == set()
 
 
 def test_an_intent_asked_again_by_the_same_owner_stands(take, readers, commit):
@@ -169,7 +175,25 @@ def test_who_left_since_the_start_is_not_granted(take, readers, commit, engine, 
         assert ledger.cancel_gone(connection, run_id) == 1
 
 
-def test_the_address_is_read_at_claim_and_kept_until_settled(take, readers, commit, engine, run_id):
+def test_an_address_that_changed_since_it_was_read_is_not_granted(
+    take, readers, commit, engine, run_id, now
+):
+    lease = take()
+    with database.write(engine) as connection:
+        old = windows.pick(connection, run_id, after=-1, size=1)[0].address
+        connection.execute(
+            update(schema.subscriber)
+            .where(schema.subscriber.c.id == readers[0])
+            .values(address="neuve@lecteurs.example")
+        )
+        answer = windows.commit_window(
+            connection, lease, results=(), intents={readers[0]: old}, now=now
+        )
+    assert answer.granted == set()
+    assert commit(lease, intents=readers[:1]).granted == {readers[0]}
+
+
+def test_the_address_is_kept_from_the_claim_until_settled(take, readers, commit, engine):
     with database.write(engine) as connection:
         connection.execute(
             update(schema.subscriber)
@@ -177,7 +201,7 @@ def test_the_address_is_read_at_claim_and_kept_until_settled(take, readers, comm
             .values(address="neuve@lecteurs.example")
         )
     lease = take()
-    assert commit(lease, intents=readers[:1]).granted == {readers[0]: "neuve@lecteurs.example"}
+    commit(lease, intents=readers[:1])
 
     def kept():
         with database.read(engine) as connection:
@@ -211,7 +235,7 @@ def test_leaving_in_mid_run_cancels_what_waits_and_nothing_enters_sending(
     with database.write(engine) as connection:
         assert ledger.cancel_reader(connection, readers[0]) == 0  # already on its way
         assert ledger.cancel_reader(connection, readers[1]) == 1
-    assert commit(lease, intents=[readers[1]]).granted == {}
+    assert commit(lease, intents=[readers[1]]).granted == set()
     assert tally_of(engine, run_id).cancelled == 1
 
 
