@@ -7,7 +7,7 @@ handed back with its verdict. Never: a dot before its intent is granted; a decis
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from newsletter.delivery import states
@@ -83,15 +83,25 @@ class Lane:
             self._recycle(connection)
 
     def _submit_all(self, connection: Connection) -> None:
+        """Write all that there is room for, at once: a write costs more than what it carries."""
+        parts: list[bytes] = []
         while self._has_room(connection):
             flight = self._next(connection)
             if flight is None:
-                return
-            envelope = self._begin(connection, flight)
-            if envelope:
-                reach("envelope.before")
-                connection.write(envelope)
-                reach("envelope.after")
+                break
+            parts += self._begin(connection, flight)
+        if parts:
+            self._write(connection, parts)
+
+    def _write(self, connection: Connection, parts: Sequence[bytes]) -> None:
+        dots = connection.session.uses_bdat  # each envelope has its last chunk with it
+        reach("envelope.before")
+        if dots:
+            reach("dot.before")
+        connection.write(parts[0] if len(parts) == 1 else b"".join(parts))
+        reach("envelope.after")
+        if dots:
+            reach("dot.after")
 
     def _has_room(self, connection: Connection) -> bool:
         session = connection.session
@@ -174,8 +184,8 @@ class Lane:
             return False
         return True
 
-    def _begin(self, connection: Connection, flight: Flight) -> bytes:
-        """Return the envelope to write: b'' when the flight waits for its intent, or is refused."""
+    def _begin(self, connection: Connection, flight: Flight) -> tuple[bytes, ...]:
+        """Return what to write: nothing when the flight waits for its intent, or is refused."""
         message = flight.outgoing
         assert isinstance(message, Outgoing)
         session = connection.session
@@ -186,9 +196,8 @@ class Lane:
             self._by_domain[domain] = self._by_domain.get(domain, 0) + 1
         try:
             if not session.uses_bdat:
-                return session.open(
-                    flight.token, message.sender, message.recipient, len(message.content)
-                )
+                size = len(message.content)
+                return (session.open(flight.token, message.sender, message.recipient, size),)
             if flight.granted:
                 return self._chunk(connection, flight)
             if not flight.wanted:
@@ -196,33 +205,37 @@ class Lane:
         except BadAddress as error:
             del self.flights[flight.token]
             self._refuse(flight, "address", str(error))
-        return b""
+        return ()
 
-    def _chunk(self, connection: Connection, flight: Flight) -> bytes:
+    def _chunk(self, connection: Connection, flight: Flight) -> tuple[bytes, bytes]:
         message = flight.outgoing
         assert isinstance(message, Outgoing)
         assert flight.granted  # the one line that keeps the promise
         assert not flight.dotted
-        reach("dot.before")
-        chunk = connection.session.chunk(
-            flight.token, message.sender, message.recipient, message.content
+        content = message.content
+        envelope = connection.session.chunk(
+            flight.token, message.sender, message.recipient, len(content)
         )
         flight.dotted = True
-        return chunk
+        return envelope, content
 
     # --- events of the connection
 
-    def on_event(self, event: Event) -> None:
+    def on_events(self, events: Sequence[Event]) -> None:
         connection = self._connection
         if connection is None:
             return
-        match event:
-            case Settled(token=token, stage=stage, reply=reply):
-                self._on_settled(connection, token, stage, reply)
-            case Proceed(token=token):
-                self._on_proceed(connection, self.flights[token])
-            case Closing(reason=reason):
-                connection.abort(reason)
+        for event in events:
+            match event:
+                case Settled(token=token, stage=stage, reply=reply):
+                    self._on_settled(connection, token, stage, reply)
+                case Proceed(token=token):
+                    self._on_proceed(connection, self.flights[token])
+                case Closing(reason=reason):
+                    connection.abort(reason)
+            if self._connection is not connection:
+                return
+        self.advance()
 
     def _on_proceed(self, connection: Connection, flight: Flight) -> None:
         assert not flight.dotted  # a message ends once
@@ -253,7 +266,7 @@ class Lane:
         if connection.session.offer.pipelining and self._has_room(connection):
             following = self._next(connection)
             if following is not None:
-                parts.append(self._begin(connection, following))
+                parts += self._begin(connection, following)
                 reach("envelope.before")
         reach("dot.before")
         connection.write(b"".join(parts))
@@ -272,8 +285,6 @@ class Lane:
         reach("reply.after")
         if verdict.close and self._connection is connection:
             connection.abort("desync" if verdict.reason == "desync" else "busy")
-        else:
-            self.advance()
 
     def on_lost(self, connection: Connection, reason: str) -> None:
         if connection is not self._connection:
@@ -310,9 +321,7 @@ class Lane:
         if flight.denied:
             self._give_up(connection, flight)
         elif connection.session.uses_bdat:
-            reach("envelope.before")
-            connection.write(self._chunk(connection, flight))
-            reach("dot.after")
+            self._write(connection, self._chunk(connection, flight))
         elif flight.at_dot:
             self._finish(connection, flight, with_body=False)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections.abc import Sequence
 from typing import Protocol
 
 from newsletter.config import Settings
@@ -39,7 +40,8 @@ from newsletter.errors import (
 class Listener(Protocol):
     """Who is told what happens on a connection."""
 
-    def on_event(self, event: Event) -> None: ...
+    def on_events(self, events: Sequence[Event]) -> None:
+        """Hear what the relay's answers came to, in their order."""
 
     def on_lost(self, connection: Connection, reason: str) -> None:
         """Hear that the connection is gone: drop, timeout, busy, desync, closed or withdrawn."""
@@ -81,14 +83,19 @@ class Connection(asyncio.Protocol):
         out, events = session.receive(data)
         if out:
             self.write(out)
-        for event in events:
-            if isinstance(event, (Ready, Failed, StartTls)):
-                self._resolve(event)
-            else:
-                self._listener.on_event(event)
+        if events:
+            self._tell(events)
         if session.answered != before:
             # Only a whole reply starts the clock again: trickled bytes do not (tarpits).
             self._arm()
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        if self._greeted.done():
+            self._listener.on_events(events)
+            return
+        for event in events:
+            if isinstance(event, (Ready, Failed, StartTls)):
+                self._resolve(event)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._disarm()
@@ -324,18 +331,19 @@ class _Courier:
         self._connection.write(envelope)
         return await self._answer
 
-    def on_event(self, event: Event) -> None:
+    def on_events(self, events: Sequence[Event]) -> None:
         assert self._connection is not None
         assert self._answer is not None
-        match event:
-            case Proceed():
-                session = self._connection.session
-                self._connection.write(self._content + session.finish(0))
-            case Settled(reply=reply):
-                self._answer.set_result(reply)
-                self._connection.end()
-            case Closing(reason=reason):
-                self._connection.abort(reason)
+        for event in events:
+            match event:
+                case Proceed():
+                    session = self._connection.session
+                    self._connection.write(self._content + session.finish(0))
+                case Settled(reply=reply):
+                    self._answer.set_result(reply)
+                    self._connection.end()
+                case Closing(reason=reason):
+                    self._connection.abort(reason)
 
     def on_lost(self, connection: Connection, reason: str) -> None:
         if self._answer is None or self._answer.done() or self._connection is None:

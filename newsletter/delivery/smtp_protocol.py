@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from newsletter.delivery.smtp_greeting import Failed, Greeting, Problem, Ready, StartTls, Terms
 from newsletter.delivery.smtp_replies import Desync, Offer, ReplyReader
@@ -61,15 +61,13 @@ def encode_address(address: str) -> bytes:
 # --- events ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Proceed:
+class Proceed(NamedTuple):
     """354 came for this token: write the body, then ``finish`` once its intent is committed."""
 
     token: int
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """The last word about this token, and at which stage it fell."""
 
     token: int
@@ -77,8 +75,7 @@ class Settled:
     reply: Reply
 
 
-@dataclass(frozen=True, slots=True)
-class Closing:
+class Closing(NamedTuple):
     """The session is over: ask ``unsettled`` what it leaves behind."""
 
     reason: str  # busy, desync
@@ -215,7 +212,10 @@ class Session:
         if self.uses_bdat:
             return len(self._by_token) < self.terms.in_flight
         if self.offer.pipelining:  # behind a dot that is on its way, one more envelope
-            return all(tx.written for tx in self._by_token.values())
+            for tx in self._by_token.values():  # noqa: SIM110 - a generator takes longer
+                if not tx.written:
+                    return False
+            return True
         return not self._expected and not self._by_token
 
     def check_size(self, size: int) -> Reply | None:
@@ -238,14 +238,17 @@ class Session:
         self._expected.extend(((Stage.MAIL, tx), (Stage.RCPT, tx), (Stage.DATA, tx)))
         return before + mail + rcpt + b"DATA\r\n"
 
-    def chunk(self, token: int, sender: str, recipient: str, content: bytes) -> bytes:
-        """Return a whole message as envelope and one last chunk: only after its intent."""
-        mail, rcpt = self._envelope(sender, recipient, len(content))
+    def chunk(self, token: int, sender: str, recipient: str, size: int) -> bytes:
+        """Return the envelope of a message of one last chunk: only after its intent.
+
+        The *size* octets of the message follow it at once.
+        """
+        mail, rcpt = self._envelope(sender, recipient, size)
         tx = self._begin(token, rcpt)
         tx.written = True
         before = self._take_rset()
         self._expected.extend(((Stage.MAIL, tx), (Stage.RCPT, tx), (Stage.DOT, tx)))
-        return b"".join((before, mail, rcpt, b"BDAT %d LAST\r\n" % len(content), content))
+        return b"%b%b%bBDAT %d LAST\r\n" % (before, mail, rcpt, size)
 
     def finish(self, token: int) -> bytes:
         """Return the dot that ends this message: only after its intent is committed."""

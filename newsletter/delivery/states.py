@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 from newsletter.model import DeliveryState as State
 
@@ -35,8 +36,7 @@ class Stage(StrEnum):
     QUIT = "quit"
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """What a relay answered: RFC 5321 code, RFC 3463 enhanced code ('' without one), text."""
 
     code: int
@@ -44,6 +44,8 @@ class Reply:
     text: str = ""
 
     def __str__(self) -> str:
+        if self.enhanced and self.text:
+            return f"{self.code} {self.enhanced} {self.text}"
         return " ".join(part for part in (str(self.code), self.enhanced, self.text) if part)
 
 
@@ -209,8 +211,7 @@ def retry_at(tries: int, now: datetime) -> datetime:
     return now + RETRY_DELAYS[min(tries, len(RETRY_DELAYS)) - 1]
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """What the ledger writes for one reader after one attempt."""
 
     state: State

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from newsletter.audience.tokens import Purpose, minter, spell
 from newsletter.config import Keys, Settings
@@ -36,8 +36,7 @@ _PERSONAL_LINKS = {"unsubscribe_url": ("u", "leave"), "preferences_url": ("p", "
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reader:
+class Reader(NamedTuple):
     """Somebody to write to; ``values`` fill the holes of the same names."""
 
     subscriber_id: int
@@ -45,8 +44,7 @@ class Reader:
     values: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """A message as the relay gets it: envelope, Message-ID with its brackets, canonical lines."""
 
     subscriber_id: int

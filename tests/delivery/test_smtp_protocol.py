@@ -331,8 +331,8 @@ def test_chunks_are_in_flight_together_and_answered_in_order(feed):
     session = ready(BDAT, in_flight=2)
     for token in (1, 2):
         assert session.can_submit()
-        out = session.chunk(token, "from@example.org", f"to{token}@r.example", b"Hello\r\n")
-        assert out.endswith(b"BDAT 7 LAST\r\nHello\r\n")
+        out = session.chunk(token, "from@example.org", f"to{token}@r.example", 7)
+        assert out.endswith(b"BDAT 7 LAST\r\n")
     assert not session.can_submit()
     _, events = feed(session, b"250 a\r\n550 no\r\n554 no\r\n250 a\r\n250 b\r\n250 queued\r\n")
     assert events == [
@@ -352,14 +352,14 @@ def test_a_lost_connection_leaves_in_doubt_only_what_may_have_ended():
     open_one(session, 2)
     assert dict(session.unsettled()) == {1: Stage.DOT, 2: Stage.MAIL}
     session = ready(BDAT, in_flight=4)
-    session.chunk(1, "from@example.org", "to@r.example", b"x\r\n")
+    session.chunk(1, "from@example.org", "to@r.example", 3)
     assert dict(session.unsettled()) == {1: Stage.DOT}
 
 
 def test_a_421_dismisses_everybody_behind_it():
     session = ready(BDAT, in_flight=4)
     for token in (1, 2, 3):
-        session.chunk(token, "from@example.org", "to@r.example", b"x\r\n")
+        session.chunk(token, "from@example.org", "to@r.example", 3)
     _, events = session.receive(b"250 a\r\n250 b\r\n250 queued\r\n421 4.7.0 enough\r\n")
     assert events[0] == Settled(1, Stage.DOT, Reply(250, "", "queued"))
     assert events[1] == Settled(2, Stage.MAIL, Reply(421, "4.7.0", "enough"))
@@ -413,7 +413,7 @@ def test_garbage_behind_a_verdict_does_not_swallow_it():
 
 def test_an_answer_to_mail_never_passes_for_the_verdict_on_a_chunk():
     session = ready(BDAT, in_flight=4)
-    session.chunk(1, "from@example.org", "to@r.example", b"x\r\n")
+    session.chunk(1, "from@example.org", "to@r.example", 3)
     _, events = session.receive(b"250 dup\r\n250 2.1.0 a\r\n250 2.1.5 b\r\n")
     assert isinstance(events[0], Closing)
     assert dict(session.unsettled()) == {1: Stage.DOT}
