@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import ipaddress
 import os
+import ssl
+import tracemalloc
+import warnings
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from newsletter.delivery import endpoints
 from tests.delivery.sink import Manners, Sink
@@ -29,12 +40,93 @@ def start_sink(tmp_path: Path):
         sink.stop()
 
 
+@pytest.fixture
+def pass_time(monkeypatch):
+    """Turn the clock of every event loop on: what is waited for is overdue, and nothing else is.
+
+    Deadlines can so be tested at their real length: a short one would be missed by a busy machine.
+    """
+    real, loops, ahead_s = asyncio.BaseEventLoop.time, {}, 0.0
+
+    def time(loop):
+        loops.setdefault(id(loop), loop)
+        return real(loop) + ahead_s
+
+    def turn(seconds):
+        nonlocal ahead_s
+        ahead_s += seconds
+        for loop in list(loops.values()):
+            with suppress(RuntimeError):  # closed meanwhile
+                loop.call_soon_threadsafe(int)  # it looks at the clock when it wakes
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "time", time)
+    return turn
+
+
+@pytest.fixture
+def all_closed():
+    """Collect what the test left, and fail if it left a socket open."""
+    tracemalloc.start(20)
+    yield
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ResourceWarning)
+        gc.collect()
+    tracemalloc.stop()
+    assert [str(one.message) for one in caught] == []
+
+
 @pytest.fixture(scope="session")
 def victims():
     """A warm process that dispatches in children, to be killed."""
     warm = Victims()
     yield warm
     warm.close()
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    """A certificate for localhost and 127.0.0.1, and the file that vouches for it."""
+    folder = tmp_path_factory.mktemp("tls")
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(datetime(2020, 1, 1))
+        .not_valid_after(datetime(2049, 1, 1))
+        .add_extension(
+            x509.SubjectAlternativeName(
+                [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+            ),
+            critical=False,
+        )
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return folder
+
+
+@pytest.fixture
+def tls_context(authority):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority / "cert.pem", authority / "key.pem")
+    return context
+
+
+@pytest.fixture
+def trusted(monkeypatch, authority):
+    """This process trusts the certificate of ``tls_context``."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority / "cert.pem"))
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ from sqlalchemy import insert, select
 
 from newsletter import config
 from newsletter.store import database, ledger, schema
+from tests.delivery.sink import Rule
 
 DIGEST = "d" * 64
 
@@ -92,13 +93,18 @@ def states_of(engine, run_id: int) -> dict[str, str]:
 
 @contextmanager
 def once_accepted(sink, count, act, *, of=""):
-    """Do *act* on a thread once the sink has taken *count* messages: an event, not a time."""
+    """Do *act* on a thread once the sink has taken *count* messages; it answers no more till then.
+
+    However late the thread comes, the run is then where the test wants it.
+    """
     over = threading.Event()
+    sink.manners.rules.append(Rule("accepted", "hold", of, skip=count - 1))
 
     def watch():
         while sum(of in a.recipient for a in sink.accepted()) < count and not over.wait(0.005):
             pass
         act()
+        sink.manners.release.set()
 
     watcher = threading.Thread(target=watch)
     watcher.start()

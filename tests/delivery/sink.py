@@ -17,6 +17,7 @@ import socket
 import ssl
 import struct
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -26,9 +27,9 @@ from typing import Self
 class Rule:
     """At *stage*, for recipients that contain *match*, do *action*, *times* times after *skip*.
 
-    Stages: banner, ehlo, starttls, auth, mail, rcpt, data, body, dot (before the message is
-    recorded), accepted (after). An action is a reply ("550 5.1.1 nobody"), or one of drop, rst,
-    hang, garbage, dup, trickle.
+    Stages: banner, ehlo, starttls, tls, auth, mail, rcpt, data, body, dot (before the message is
+    recorded), accepted (after), quit. An action is a reply ("550 5.1.1 nobody"), or one of drop,
+    rst, hang, garbage, dup, trickle, hold (until ``Manners.release``), stall (so, and deaf).
     """
 
     stage: str
@@ -55,6 +56,9 @@ class Manners:
     always_354: bool = False  # to DATA after a refused RCPT
     reply_delay_s: float = 0.0
     rules: list[Rule] = field(default_factory=list)
+    release: threading.Event = field(default_factory=threading.Event)
+    # With it, who waits for a relay that hangs or trickles waits for no real time (conftest.py).
+    pass_time: Callable[[float], None] | None = None
 
 
 @dataclass
@@ -83,11 +87,10 @@ class Sink:
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._started = threading.Event()
         self._file = os.open(record, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self._transports: set[asyncio.StreamWriter] = set()
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._started.wait(10)
+        assert self._started.wait(60)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -102,7 +105,7 @@ class Sink:
         """Die at once: every connection is reset."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(10)
+            self._thread.join(60)
             os.close(self._file)
 
     def accepted(self) -> list[Accepted]:
@@ -120,21 +123,35 @@ class Sink:
         self.port = server.sockets[0].getsockname()[1]
         self._started.set()
         self._loop.run_forever()
+        self._loop.remove_reader(server.sockets[0])
+        self._reset_all()
+        self._loop.run_until_complete(self._clear_away(server))
+        self._loop.close()
+
+    def _reset_all(self) -> bool:
+        """Reset every connection, those in the middle of a handshake or a goodbye as well."""
+        transports = list(self._loop._transports.values())
+        opened = [one for one in transports if one.get_extra_info("socket").fileno() != -1]
+        for transport in opened:
+            _reset(transport)
+        return bool(opened)
+
+    async def _clear_away(self, server: asyncio.Server) -> None:
+        """Who was let in just now gets a transport, to lose it: no socket outlives the loop."""
+        for _ in range(2):
+            await asyncio.sleep(0)
         server.close()
-        for writer in list(self._transports):
-            _reset(writer)
-        tasks = asyncio.all_tasks(self._loop)
+        while self._reset_all():  # noqa: ASYNC110 - nothing tells that the last one is gone
+            await asyncio.sleep(0)
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-        self._loop.run_until_complete(asyncio.sleep(0))
-        self._loop.close()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.worst["connections"] += 1
         self.worst["open"] += 1
         self.worst["open_max"] = max(self.worst["open_max"], self.worst["open"])
-        self._transports.add(writer)
         session = _Session(self, reader, writer, self.worst["connections"])
         try:
             await session.run()
@@ -142,7 +159,6 @@ class Sink:
             pass
         finally:
             self.worst["open"] -= 1
-            self._transports.discard(writer)
             with contextlib.suppress(Exception):
                 writer.close()
 
@@ -154,11 +170,11 @@ class _Gone(Exception):
     """The connection ends here."""
 
 
-def _reset(writer: asyncio.StreamWriter) -> None:
-    sock = writer.get_extra_info("socket")
+def _reset(transport: asyncio.WriteTransport) -> None:
+    sock = transport.get_extra_info("socket")
     with contextlib.suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()
+    transport.abort()
 
 
 class _Session:
@@ -234,10 +250,18 @@ class _Session:
         if action == "drop":
             raise _Gone
         if action == "rst":
-            _reset(self.writer)
+            _reset(self.writer.transport)
             raise _Gone
         if action == "hang":
-            await asyncio.Event().wait()
+            await self.hang()
+        if action == "hold":
+            await self.hold()
+            self.put(reply)
+            return True
+        if action == "stall":
+            self.manners.release.wait(60)
+            self.put(reply)
+            return True
         if action == "garbage":
             self.put("\x00\xff\xfewhat is this")
             await self.flush()
@@ -257,11 +281,32 @@ class _Session:
                 self.writer.write(bytes([octet]))
                 await self.writer.drain()
                 await asyncio.sleep(0.02)
+                self.pass_time(10)
         self.put(action)
         if action.startswith("421"):
             await self.flush()
             raise _Gone
         return action[0] in "23"
+
+    async def hang(self) -> None:
+        """Say nothing more until the client has had enough."""
+        gone, pause_s = asyncio.ensure_future(self.reader.read()), 0.02
+        while not (await asyncio.wait([gone], timeout=pause_s))[0]:
+            # A busy client may not have begun to wait for us: the hour is then asked for again.
+            self.pass_time(3600)
+            pause_s = 1.0
+        await gone
+        raise _Gone
+
+    async def hold(self) -> None:
+        """Say nothing until the test says so."""
+        await self.flush()
+        while not self.manners.release.is_set():  # noqa: ASYNC110 - another thread's event
+            await asyncio.sleep(0.005)
+
+    def pass_time(self, seconds: float) -> None:
+        if self.manners.pass_time is not None:
+            self.manners.pass_time(seconds)
 
     # --- verbs
 
@@ -292,6 +337,8 @@ class _Session:
         if not await self.say("starttls", "220 2.0.0 go ahead"):
             return
         await self.flush()
+        if (rule := self.find("tls")) is not None:
+            await self.misbehave(rule, "")
         assert self.manners.starttls is not None
         await self.writer.start_tls(self.manners.starttls)
         self.tls = True
@@ -411,7 +458,7 @@ class _Session:
         self.put("250 2.0.0 Ok")
 
     async def on_quit(self, _rest: str) -> None:
-        self.put("221 2.0.0 Bye")
+        await self.say("quit", "221 2.0.0 Bye")
         await self.flush()
         raise _Gone
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 import threading
 from collections import Counter
 from datetime import timedelta
@@ -16,9 +15,8 @@ from newsletter.store import database, ledger, schema
 from tests.delivery.scenery import once_accepted, start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
 
-# Short before the dot and after it: the deadlines themselves are the settings' business.
-FAST = Deadlines(connect=2.0, banner=0.3, command=0.3, data=0.3, body=0.3, dot=0.3, backoff=0.002)
-PATIENT = Deadlines(backoff=0.002)
+# As long as in production, but for the waits between two attempts: see ``pass_time``.
+DEADLINES = Deadlines(backoff=0.002)
 
 
 @pytest.fixture
@@ -30,11 +28,11 @@ def engine(sqlite_engine):
 def go(settings, engine, keys, now):
     """Dispatch the run once, at *at* minutes after its start."""
 
-    def dispatch(url, run_id, *, minutes=0, deadlines=PATIENT, stop=None, **relay):
+    def dispatch(url, run_id, *, minutes=0, stop=None, **relay):
         values = {"connections": 1, "window": 0} | relay
         return dispatching.dispatch(
             with_relay(settings, url, **values), engine, keys, run_id,
-            clock=lambda: now + timedelta(minutes=minutes), deadlines=deadlines, stop=stop,
+            clock=lambda: now + timedelta(minutes=minutes), deadlines=DEADLINES, stop=stop,
         )  # fmt: skip
 
     return dispatch
@@ -92,13 +90,14 @@ def test_a_refused_recipient_that_still_gets_354_shifts_nobody(go, engine, now, 
 @pytest.mark.parametrize("stage", ["mail", "rcpt", "data", "body", "dot"])
 @pytest.mark.parametrize("action", ["drop", "rst", "421 4.7.0 later", "hang", "garbage"])
 def test_a_fault_of_the_connection_is_nobodys_and_the_message_leaves_again(
-    go, engine, now, start_sink, stage, action
+    go, engine, now, start_sink, pass_time, stage, action
 ):
     if (stage, action) == ("body", "garbage"):
         action = "drop"
-    sink = start_sink(Manners(rules=[Rule(stage, action, times=1, skip=2)]))
+    rules = [Rule(stage, action, times=1, skip=2)]
+    sink = start_sink(Manners(rules=rules, pass_time=pass_time))
     run_id = start_run(engine, now, readers=8)
-    result = go(sink.url, run_id, deadlines=FAST)
+    result = go(sink.url, run_id)
     found = Counter(states_of(engine, run_id).values())
     # Lost before the record, but the client cannot know: its dot had left (or was just leaving).
     doubted = stage in {"body", "dot"} and not action.startswith("421")
@@ -110,36 +109,39 @@ def test_a_fault_of_the_connection_is_nobodys_and_the_message_leaves_again(
 
 @pytest.mark.parametrize("action", ["drop", "rst", "hang", "garbage"])
 def test_a_message_taken_without_an_answer_is_unknown_and_never_sent_again(
-    go, engine, now, start_sink, action
+    go, engine, now, start_sink, pass_time, action
 ):
-    sink = start_sink(Manners(rules=[Rule("accepted", action, ONE, times=1)]))
+    rules = [Rule("accepted", action, ONE, times=1)]
+    sink = start_sink(Manners(rules=rules, pass_time=pass_time))
     run_id = start_run(engine, now, readers=8)
-    result = go(sink.url, run_id, deadlines=FAST)
+    result = go(sink.url, run_id)
     assert states_of(engine, run_id)["lecteur1@lecteurs.example"] == "unknown"
     assert result.tally.unknown == 1
     assert result.tally.sent == 7
-    go(sink.url, run_id, deadlines=FAST)
+    go(sink.url, run_id)
     assert len(sink.accepted()) == 8
 
 
 @pytest.mark.parametrize("stage", ["banner", "ehlo"])
 @pytest.mark.parametrize("action", ["drop", "hang", "421 4.3.2 busy", "garbage", "trickle"])
-def test_a_relay_that_never_greets_us_charges_nobody(go, engine, now, start_sink, stage, action):
-    sink = start_sink(Manners(rules=[Rule(stage, action)]))
+def test_a_relay_that_never_greets_us_charges_nobody(
+    go, engine, now, start_sink, pass_time, stage, action
+):
+    sink = start_sink(Manners(rules=[Rule(stage, action)], pass_time=pass_time))
     run_id = start_run(engine, now, readers=3)
-    result = go(sink.url, run_id, deadlines=FAST)
+    result = go(sink.url, run_id)
     assert (result.reason, result.finished) == ("relay", False)
     assert result.problem
     assert set(states_of(engine, run_id).values()) == {"pending"}
     sink.manners.rules.clear()
-    assert go(sink.url, run_id, deadlines=FAST).tally.sent == 3
+    assert go(sink.url, run_id).tally.sent == 3
 
 
 def test_no_relay_at_all_charges_nobody(go, engine, now, start_sink):
     sink = start_sink()
     sink.stop()
     run_id = start_run(engine, now, readers=3)
-    result = go(sink.url, run_id, deadlines=FAST)
+    result = go(sink.url, run_id)
     assert result.reason == "relay"
     assert set(states_of(engine, run_id).values()) == {"pending"}
 
@@ -176,7 +178,7 @@ def test_a_temporary_failure_to_sign_in_is_tried_again(go, engine, now, start_si
     sink = start_sink(Manners(auth=("PLAIN",), rules=rules))
     run_id = start_run(engine, now, readers=3)
     url = sink.url.replace("//", "//user@")
-    assert go(url, run_id, password="secret", deadlines=FAST).tally.sent == 3
+    assert go(url, run_id, password="secret").tally.sent == 3
 
 
 @pytest.mark.parametrize(
@@ -257,7 +259,7 @@ def test_a_limit_learned_from_a_421_charges_nobody_and_is_kept(go, engine, now, 
     rules = [Rule("mail", "421 4.7.0 Maximum message count per session reached", times=1, skip=3)]
     sink = start_sink(Manners(rules=rules))
     run_id = start_run(engine, now, readers=10)
-    assert go(sink.url, run_id, deadlines=FAST).tally.sent == 10
+    assert go(sink.url, run_id).tally.sent == 10
     assert max(Counter(a.connection for a in sink.accepted()).values()) == 3
 
 
@@ -279,7 +281,7 @@ def test_deferred_readers_come_again_when_they_are_due_until_the_deadline(
 def test_a_relay_that_drops_everybody_is_left_alone_after_three_times(go, engine, now, start_sink):
     sink = start_sink(Manners(rules=[Rule("rcpt", "drop")]))
     run_id = start_run(engine, now, readers=50)
-    result = go(sink.url, run_id, deadlines=FAST)
+    result = go(sink.url, run_id)
     assert result.reason == "relay"
     assert sink.worst["connections"] == 3
     assert result.tally.pending + result.tally.deferred == 50
@@ -289,7 +291,7 @@ def test_an_extra_reply_shifts_no_verdict_to_the_next_reader(go, engine, now, st
     rules = [Rule("accepted", "dup", ONE), Rule("rcpt", "550 5.1.1 nobody", "lecteur2@")]
     sink = start_sink(Manners(rules=rules))
     run_id = start_run(engine, now, readers=8)
-    go(sink.url, run_id, deadlines=FAST)
+    go(sink.url, run_id)
     by_address = states_of(engine, run_id)
     taken = {a.recipient for a in sink.accepted()}
     for address, state in by_address.items():
@@ -319,53 +321,6 @@ def test_a_reader_with_an_address_smtp_cannot_carry_stops_nobody(go, engine, now
 
 
 # --- TLS
-
-
-@pytest.fixture(scope="session")
-def authority(tmp_path_factory):
-    """A certificate for localhost and 127.0.0.1, and the file that vouches for it."""
-    import datetime as dt
-    import ipaddress
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    folder = tmp_path_factory.mktemp("tls")
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(dt.datetime(2020, 1, 1))
-        .not_valid_after(dt.datetime(2049, 1, 1))
-        .add_extension(
-            x509.SubjectAlternativeName(
-                [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-            ),
-            critical=False,
-        )
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return folder
-
-
-@pytest.fixture
-def tls_context(authority):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(authority / "cert.pem", authority / "key.pem")
-    return context
 
 
 @pytest.mark.parametrize("kind", ["starttls", "implicit_tls"])

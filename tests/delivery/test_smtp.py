@@ -6,7 +6,6 @@ import pytest
 
 from newsletter.config import Relay
 from newsletter.delivery.dispatch import dispatch
-from newsletter.delivery.endpoints import Deadlines
 from newsletter.delivery.smtp import probe_relay, submit_one
 from newsletter.delivery.smtp_protocol import BadAddress
 from newsletter.delivery.states import Reply
@@ -14,14 +13,11 @@ from newsletter.errors import AuthFailed, ConnectFailed, TimedOut, TlsFailed, Un
 from tests.delivery.scenery import start_run, with_relay
 from tests.delivery.sink import Manners, Rule
 
-FAST = Deadlines(connect=2, banner=0.3, command=0.3, data=0.3, body=0.3, dot=0.3)
 LETTER = b"Message-ID: <a@example.org>\r\nSubject: x\r\n\r\nBonjour\r\n"
 
 
 def submit(settings, recipient="lecteur@lecteurs.example"):
-    return submit_one(
-        settings, sender="a@example.org", recipient=recipient, content=LETTER, deadlines=FAST
-    )
+    return submit_one(settings, sender="a@example.org", recipient=recipient, content=LETTER)
 
 
 @pytest.mark.parametrize("pipelining", [True, False])
@@ -57,8 +53,10 @@ def test_a_letter_too_large_for_the_relay_is_a_no(settings, start_sink):
     ],
     ids=lambda value: f"{value.stage} {value.action}" if isinstance(value, Rule) else "",
 )
-def test_a_message_without_an_answer_raises_what_happened(settings, start_sink, rule, error):
-    sink = start_sink(Manners(rules=[rule]))
+def test_a_message_without_an_answer_raises_what_happened(
+    settings, start_sink, pass_time, rule, error
+):
+    sink = start_sink(Manners(rules=[rule], pass_time=pass_time))
     with pytest.raises(error) as caught:
         submit(with_relay(settings, sink.url))
     assert caught.value.host == "127.0.0.1"
