@@ -125,6 +125,8 @@ class Connection(asyncio.Protocol):
                 self._transport.write(self.session.quit())
             self._reason = "closed"
             self._transport.close()
+            # TLS would wait half a minute for the peer's goodbye, and outlive the event loop.
+            self._transport.abort()
 
     def abort(self, reason: str) -> None:
         """Close at once, whatever is in flight: the listener settles it."""
