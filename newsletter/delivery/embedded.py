@@ -115,6 +115,11 @@ class _Server:
         server = await self._loop.create_server(self._open_session, HOST, 0)
         self.port.set_result(server.sockets[0].getsockname()[1])
         await self._stopping.wait()
+        # Nobody comes in any more. Who did just now gets a session first, then a transport: a
+        # server that is closed before that forgets their sockets, open.
+        self._loop.remove_reader(server.sockets[0])
+        for _ in range(2):
+            await asyncio.sleep(0)
         server.close()
         for session in self._sessions:
             # A client that stays connected must not keep the server.

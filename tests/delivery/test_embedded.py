@@ -117,6 +117,17 @@ def test_a_client_that_stays_does_not_keep_the_server(tmp_path):
     assert not kept(tmp_path)
 
 
+def test_clients_who_knock_while_it_ends_are_let_go(tmp_path, all_closed):
+    for _ in range(20):
+        with open_relay(tmp_path / "mailbox") as address:
+            knocking = [socket.socket() for _ in range(4)]
+            for client in knocking:
+                client.setblocking(False)
+                client.connect_ex(address)
+        for client in knocking:
+            client.close()
+
+
 def test_an_odd_recipient_cannot_leave_the_folder(tmp_path, relay):
     with smtplib.SMTP(*relay) as client:
         client.sendmail("a@example.org", ["a/b/etc*x@example.org"], MESSAGE)
