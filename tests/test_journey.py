@@ -36,6 +36,7 @@ from tests.delivery.sink import Manners, Rule, Sink
 from tests.examples.feed_server import FeedServer
 from tests.feedback.returned import dsn
 from tests.pressroom import add_reader, open_publication, write_issue
+from tests.waiting import wait_until
 
 CAMILLE = "Camille Exemple"
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -451,11 +452,10 @@ def test_a_full_disk_is_one_clear_line_and_nothing_is_lost(open_desk, start_sink
 
 def test_a_scheduler_that_is_asked_to_end_ends_cleanly(open_desk, start_sink):
     """SIGTERM in mid-run: what was begun is answered for, the rest stays, exit 4."""
-    sink = start_sink(reply_delay_s=0.05)
-    place = begin(open_desk, sink, readers=60)
+    sink = start_sink(reply_delay_s=0.1)
+    place = begin(open_desk, sink, readers=200)  # more than it can send before it is told
     sending = newsletter(place.desk.root, "send", place.issue, "--json")
-    while not sink.accepted():
-        assert sending.poll() is None, sending.communicate()
+    wait_until(lambda: sink.accepted() or sending.poll() is not None)
     sending.terminate()
     out, said = sending.communicate(timeout=300)
     assert sending.returncode == 4, said
@@ -463,5 +463,6 @@ def test_a_scheduler_that_is_asked_to_end_ends_cleanly(open_desk, start_sink):
     report = place.desk.report(place.issue)
     assert report["pending"] > 0
     assert report["unknown"] == 0
+    sink.manners.reply_delay_s = 0.0
     place.desk.tick(datetime.now(UTC))
     judge(sink, place.desk.report(place.issue), unknown=0)

@@ -86,13 +86,8 @@ def test_random_kills_lose_track_of_nobody(
     chance = random.Random(f"{manners}{window}{engine.dialect.name}{SEED}")
     kills = 0
     while True:
-        pid = victims.start(**order)
-        killer = threading.Timer(chance.uniform(0.0, 0.25), os.kill, (pid, signal.SIGKILL))
-        if kills < 9:
-            killer.start()
-        code = victims.wait()
-        killer.cancel()
-        killer.join() if killer.is_alive() else None
+        after_s = chance.uniform(0.0, 0.25) if kills < 9 else threading.TIMEOUT_MAX
+        code = victims.run_and_kill(after_s, **order)
         if code == 0:
             break
         assert code == -signal.SIGKILL

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, event, text
 
 from newsletter.delivery import commits
 from newsletter.delivery.dispatch import dispatch
 from newsletter.errors import StoreError
 from newsletter.store import database, ledger
 from tests.delivery.scenery import once_accepted, start_run, states_of, with_relay
-from tests.delivery.sink import Manners
+from tests.delivery.sink import Manners, Rule
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -32,38 +34,28 @@ def judge(engine, run_id, sink, count):
         assert address in taken or state == "unknown"
 
 
-def test_a_locked_database_is_waited_for(tmp_path, settings, keys, now, sink, sqlite_engine):
+def test_a_locked_database_is_waited_for(
+    settings, keys, now, start_sink, sqlite_engine, monkeypatch
+):
+    monkeypatch.setattr(commits, "RETRY_S", 0.02)
+    sink = start_sink(Manners(rules=[Rule("accepted", "hold", skip=9)]))
     run_id = start_run(sqlite_engine, now, readers=150)
     impatient = database.open_engine(str(sqlite_engine.url), busy_timeout_ms=20)
     locker = database.open_engine(str(sqlite_engine.url))
-    held, done = threading.Event(), threading.Event()
-
-    def lock():
-        with locker.begin():
-            held.set()
-            done.wait(10)
-
-    results = []
+    refusals = []
+    event.listen(impatient, "handle_error", lambda context: refusals.append(str(context)))
     settings = with_relay(settings, sink.url, window=0, connections=2)
-    thread = threading.Thread(
-        target=lambda: results.append(
-            dispatch(settings, impatient, keys, run_id, clock=lambda: now)
-        )
-    )
-    thread.start()
-    while len(sink.accepted()) < 10:
-        threading.Event().wait(0.01)
-    locking = threading.Thread(target=lock)
-    locking.start()
-    held.wait(10)
-    before = len(sink.accepted())
-    threading.Event().wait(0.3)  # several refusals, each retried
-    # Only the two whose dot was already granted may have left meanwhile.
-    assert len(sink.accepted()) <= before + 2
-    done.set()
-    locking.join()
-    thread.join()
-    assert results[0].tally.sent == 150
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(dispatch, settings, impatient, keys, run_id, clock=lambda: now)
+        wait_until(lambda: len(sink.accepted()) >= 10)
+        with locker.begin():
+            before = len(sink.accepted())
+            sink.manners.release.set()
+            wait_until(lambda: len(refusals) >= 5)  # each is retried
+            # Only the two whose dot was already granted may have left meanwhile.
+            assert len(sink.accepted()) <= before + 2
+            assert not run.done()
+        assert run.result().tally.sent == 150
     judge(sqlite_engine, run_id, sink, 150)
     impatient.dispose()
     locker.dispose()
@@ -78,7 +70,6 @@ def test_a_full_disk_ends_the_dispatch_with_an_error_and_a_later_one_goes_on(
     small = database.open_engine(str(sqlite_engine.url))
     with small.connect() as connection:
         pages = connection.scalar(text("PRAGMA page_count"))
-    from sqlalchemy import event
 
     @event.listens_for(small, "connect")
     def _limit(connection, _record):
@@ -97,9 +88,11 @@ def test_postgresql_that_drops_every_session_is_asked_again(
     settings, keys, now, sink, postgres_engine, postgres_server
 ):
     run_id = start_run(postgres_engine, now, readers=300)
+    over = threading.Event()
     admin = create_engine(postgres_server + "/postgres", isolation_level="AUTOCOMMIT")
 
-    def cut():
+    def cut(count):
+        wait_until(lambda: len(sink.accepted()) >= count or over.is_set())
         with admin.connect() as connection:
             connection.execute(
                 text(
@@ -109,9 +102,8 @@ def test_postgresql_that_drops_every_session_is_asked_again(
                 {"name": postgres_engine.url.database},
             )
 
-    timers = [threading.Timer(0.15 + 0.2 * i, cut) for i in range(3)]
-    for timer in timers:
-        timer.start()
+    cutting = threading.Thread(target=lambda: [cut(count) for count in (1, 50, 150)])
+    cutting.start()
     relay = with_relay(settings, sink.url, window=8, connections=2)
     result = None
     while result is None or not result.finished:
@@ -119,8 +111,8 @@ def test_postgresql_that_drops_every_session_is_asked_again(
             result = dispatch(relay, postgres_engine, keys, run_id, clock=lambda: now)
         except StoreError as error:
             assert "does not answer" in str(error)  # noqa: PT017 - not every time
-    for timer in timers:
-        timer.join()
+    over.set()
+    cutting.join()
     admin.dispose()
     judge(postgres_engine, run_id, sink, 300)
 

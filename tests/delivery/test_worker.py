@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import threading
 from collections import Counter
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from newsletter.model import RunId
 from newsletter.store import database, ledger, runs
 from tests.delivery.scenery import start_run, states_of, with_relay
 from tests.delivery.sink import Manners
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -108,19 +108,20 @@ def test_three_workers_one_killed_one_stopped_reach_everybody_once(
         for _ in range(3)
     ]
     try:
-        _wait_for(lambda: _alive(queued_engine) == 3)
+        wait_until(lambda: _alive(queued_engine) == 3)
         with database.write(queued_engine) as connection:
             queue.enqueue(connection, run_id, size=100)
-        _wait_for(lambda: len(sink.accepted()) > 150)
+        wait_until(lambda: len(sink.accepted()) > 150)
         workers[0].send_signal(signal.SIGKILL)
-        _wait_for(lambda: len(sink.accepted()) > 300)
+        wait_until(lambda: len(sink.accepted()) > 300)
         workers[1].send_signal(signal.SIGTERM)
-        assert workers[1].wait(60) == 0
-        _wait_for(lambda: _is_done(queued_engine, run_id))
+        assert workers[1].wait(120) == 0
+        wait_until(lambda: _is_done(queued_engine, run_id))
     finally:
-        workers[2].send_signal(signal.SIGTERM)
         for worker in workers:
-            worker.wait(60)
+            worker.terminate()
+        for worker in workers:
+            worker.wait(120)
     assert workers[2].returncode == 0
     taken = Counter(accepted.recipient for accepted in sink.accepted())
     assert max(taken.values()) == 1
@@ -140,11 +141,3 @@ def _alive(engine) -> int:
 def _is_done(engine, run_id) -> bool:
     with database.read(engine) as connection:
         return runs.read_run_by_id(connection, RunId(run_id)).state == "done"
-
-
-def _wait_for(condition, seconds: float = 120) -> None:
-    for _ in range(int(seconds / 0.05)):
-        if condition():
-            return
-        threading.Event().wait(0.05)
-    raise AssertionError("it never came")

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -41,10 +42,24 @@ class Victims:
         self.start(**order)
         return self.wait()
 
+    def run_and_kill(self, after_s: float, **order) -> int:
+        """Kill the child after so long, unless it has ended by then; return its exit code."""
+        killer = threading.Timer(after_s, _kill, (self.start(**order),))
+        killer.start()
+        code = self.wait()
+        killer.cancel()
+        killer.join()
+        return code
+
     def close(self) -> None:
         self._process.stdin.close()
-        self._process.wait(10)
+        self._process.wait(60)
         self._process.stdout.close()
+
+
+def _kill(pid: int) -> None:
+    with suppress(ProcessLookupError):  # it ended just now
+        os.kill(pid, signal.SIGKILL)
 
 
 def main() -> None:

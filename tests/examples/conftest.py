@@ -18,11 +18,11 @@ def server():
 
 @pytest.fixture
 def publication(settings: Settings, server: FeedServer) -> Settings:
-    """Settings with a taxonomy, that may read the feed server, with short limits."""
+    """Settings with a taxonomy, that may read the feed server, with small limits."""
     feeds = Feeds(
         allow_private=(server.place,),
-        connect_timeout_s=2,
-        total_timeout_s=5,
+        connect_timeout_s=60,
+        total_timeout_s=60,
         max_wire_bytes=1_000_000,
         max_body_bytes=2_000_000,
     )

@@ -109,7 +109,7 @@ class FeedServer:
 
 def never(handler: BaseHTTPRequestHandler, closing: threading.Event) -> None:
     """Take the request and say nothing."""
-    closing.wait(30)
+    closing.wait(120)
 
 
 def trickle_body(handler: BaseHTTPRequestHandler, closing: threading.Event) -> None:

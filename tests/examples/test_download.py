@@ -64,7 +64,7 @@ def ask(host, port, **how):
     url = f"https://{host}:{port}/rss"
     return download(
         FeedState(url=url, current_url=url),
-        Feeds(allow_private=(f"{host}:{port}",), total_timeout_s=5),
+        Feeds(allow_private=(f"{host}:{port}",), total_timeout_s=60),
         agent="essai",
         resolve=lambda *_: ["127.0.0.1"],
         **how,

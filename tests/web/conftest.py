@@ -3,7 +3,6 @@
 import asyncio
 import re
 import shutil
-import threading
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from newsletter.config import Taxonomy, Term
 from newsletter.store import audience, database
 from newsletter.store.schema import letter, metadata
 from newsletter.web.app import create_app
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parent.parent.parent
 ADDRESS = "maelle.kerguen@example.org"
@@ -132,9 +132,7 @@ def link_of(letters):
     """The path of the link in the last letter of a kind, which may follow the answer (T7)."""
 
     def _link(kind: str) -> str:
-        pause = threading.Event()
-        while not letters(kind):
-            pause.wait(0.01)
+        wait_until(lambda: letters(kind))
         return re.search(r"http://[^/]+(/[a-z]/\S+)", letters(kind)[-1].text)[1]
 
     return _link
