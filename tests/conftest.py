@@ -9,7 +9,6 @@ from __future__ import annotations
 import getpass
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from sqlalchemy import create_engine
 
 from newsletter import config
 from newsletter.store import database, schema
+from tests.ports import find_port
 
 # No clock judges a test: a busy machine is not a mistake.
 hypothesis.settings.register_profile("suite", deadline=None)
@@ -123,16 +123,14 @@ def engine(request: pytest.FixtureRequest):
 
 @pytest.fixture(scope="session")
 def postgres_server():
-    """Start PostgreSQL on a free loopback port; yield its URL without a database."""
+    """Start PostgreSQL on a loopback port of ours; yield its URL without a database."""
     binaries = _postgres_binaries()
     folder = Path(tempfile.mkdtemp(prefix="newsletter-pg-"))
     # PostgreSQL refuses to run as root: become its own user there.
     become = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
     if become:
         shutil.chown(folder, "postgres")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = find_port()
     data = str(folder / "data")
     run = {"cwd": "/", "check": True, "stdout": subprocess.DEVNULL}
     subprocess.run(

@@ -31,6 +31,7 @@ from newsletter.model import (
     Source,
     Story,
 )
+from tests.ports import find_port
 from tests.pressroom import open_publication
 
 FIGURE = BlockDeclaration(
@@ -324,7 +325,7 @@ def test_links_are_asked_and_only_the_dead_and_the_moved_are_told(settings, site
 
 
 def test_a_site_that_does_not_answer_is_a_finding_not_a_failure(settings, site):
-    closed = "http://127.0.0.1:9/page"
+    closed = f"http://127.0.0.1:{find_port()}/page"
     (found,) = online.ask_links(an_issue(f"Voyez [la page]({closed}) ici."), settings)
     assert (found.code, found.facts["answer"]) == ("dead_link", "ConnectError")
 

@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from tests.ports import open_port
+
 
 @dataclass
 class Rule:
@@ -117,7 +119,7 @@ class Sink:
         asyncio.set_event_loop(self._loop)
         server = self._loop.run_until_complete(
             asyncio.start_server(
-                self._greet, "127.0.0.1", 0, ssl=self.manners.implicit_tls, limit=2**24
+                self._greet, sock=open_port(), ssl=self.manners.implicit_tls, limit=2**24
             )
         )
         self.port = server.sockets[0].getsockname()[1]

@@ -5,37 +5,39 @@ Postfix starts as root only: elsewhere this file is not collected (conftest.py).
 
 from __future__ import annotations
 
-import os
 import re
-import signal
+import smtplib
 import threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from benchmarks.sinks import postfix
+from benchmarks import sinks
 from newsletter.delivery import resolving
 from newsletter.delivery.dispatch import dispatch
 from newsletter.store import database, ledger
 from tests.delivery.scenery import start_run, with_relay
+from tests.ports import find_port
 
 
 @pytest.fixture
-def relay(tmp_path_factory):
-    """A Postfix of our own: its port and its log."""
+def relay(tmp_path_factory, monkeypatch):
+    """A Postfix of our own, and its log."""
+    monkeypatch.setattr(sinks, "free_port", find_port)
     log = tmp_path_factory.mktemp("postfix") / "mail.log"
     for folder in (log.parent, *log.parents[1:3]):
         folder.chmod(0o755)
-    with postfix(log=log) as port:
-        yield f"smtp://127.0.0.1:{port}", log
+    with sinks.open_postfix(log=log) as opened:
+        yield opened, log
 
 
 @pytest.mark.parametrize("chunking", ["auto", "off"])
 def test_killed_and_resolved_by_the_log_everybody_is_accepted_exactly_once(
     sqlite_engine, settings, keys, victims, tmp_path, relay, chunking
 ):
-    url, log = relay
+    opened, log = relay
+    url = f"smtp://127.0.0.1:{opened.port}"
     now = datetime.now(UTC) + timedelta(seconds=4)  # well after the log's first line
     run_id = start_run(sqlite_engine, now, readers=400)
     order = {
@@ -45,16 +47,11 @@ def test_killed_and_resolved_by_the_log_everybody_is_accepted_exactly_once(
     }  # fmt: skip
     killed = 0
     while killed < 3:
-        pid = victims.start(**order)
-        killer = threading.Timer(0.25 + 0.1 * killed, os.kill, (pid, signal.SIGKILL))
-        killer.start()
-        code = victims.wait()
-        killer.cancel()
-        if code == 0:
+        if victims.run_and_kill(0.25 + 0.1 * killed, **order) == 0:
             break
         killed += 1
     assert victims.run(**order) == 0
-    _wait_until_quiet(log)
+    _wait_until_quiet(opened, log)
     later = now + timedelta(minutes=1)
     with log.open(encoding="utf-8") as lines:
         resolution = resolving.resolve_by_log(
@@ -68,7 +65,7 @@ def test_killed_and_resolved_by_the_log_everybody_is_accepted_exactly_once(
         clock=lambda: later,
     )  # fmt: skip
     assert result.tally.sent == 400
-    _wait_until_quiet(log)
+    _wait_until_quiet(opened, log)
     # The relay's own record: every Message-ID of the run queued, none of them twice.
     readers = _ids(sqlite_engine, run_id)
     text = log.read_text("utf-8")
@@ -85,11 +82,21 @@ def _ids(engine, run_id):
         return [reader.subscriber_id for reader in ledger.readers(connection, run_id)]
 
 
-def _wait_until_quiet(log):
-    """Wait until the relay has ended every session, those of the dead as well."""
-    for _ in range(400):
+def _wait_until_quiet(opened, log):
+    """Wait until every session is over, those of the dead as well, and all of it is logged."""
+    _wait_for_sessions(log)
+    opened.drain()
+    # The log is written in order, a little later: what a last session says comes after all that.
+    before = log.read_text("utf-8").count(": connect from")
+    smtplib.SMTP(sinks.HOST, opened.port).quit()
+    _wait_for_sessions(log, at_least=before + 1)
+
+
+def _wait_for_sessions(log, at_least=0):
+    for _ in range(1_200):
         text = log.read_text("utf-8")
-        if text.count(": connect from") == text.count(": disconnect from"):
+        begun, ended = (text.count(f": {word} from") for word in ("connect", "disconnect"))
+        if begun == ended >= at_least:
             return
         threading.Event().wait(0.05)
     raise AssertionError("the relay never came to rest")
