@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from newsletter.delivery.endpoints import Deadlines
 from newsletter.delivery.pacing import Adaptive, Domains, TokenBucket, take_from_all
 from tests.delivery.scenery import start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
+from tests.waiting import wait_until
 
 
 @given(st.floats(0.1, 500), st.integers(1, 50), st.lists(st.floats(0, 3), min_size=1, max_size=200))
@@ -140,14 +142,20 @@ def test_a_relay_that_is_down_hands_over_to_the_next(
 
 
 def test_two_relays_share_the_work_and_send_once(sqlite_engine, settings, keys, now, start_sink):
-    sinks = [start_sink(Manners(reply_delay_s=0.002), name=f"{i}.jsonl") for i in range(2)]
+    # Neither answers before both were written to: a slow one would find nothing left to take.
+    manners = [Manners(rules=[Rule("accepted", "hold")]) for _ in range(2)]
+    sinks = [start_sink(one, name=f"{i}.jsonl") for i, one in enumerate(manners)]
     run_id = start_run(sqlite_engine, now, readers=80)
     first = with_relay(settings, sinks[0].url, connections=2, window=0)
     both = first.model_copy(update={"relays": (Relay(url=sinks[1].url, connections=2),)})
-    assert dispatch(both, sqlite_engine, keys, run_id, clock=lambda: now).tally.sent == 80
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(dispatch, both, sqlite_engine, keys, run_id, clock=lambda: now)
+        wait_until(lambda: all(sink.accepted() for sink in sinks))
+        for one in manners:
+            one.release.set()
+        assert run.result().tally.sent == 80
     taken = [a.recipient for sink in sinks for a in sink.accepted()]
     assert len(taken) == len(set(taken)) == 80
-    assert all(sink.accepted() for sink in sinks)
 
 
 def test_the_canary_dies_before_the_others_leave(
