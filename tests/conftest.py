@@ -21,9 +21,12 @@ from sqlalchemy import create_engine
 from newsletter import config
 from newsletter.store import database, schema
 from tests.ports import find_port
+from tests.waiting import PATIENCE_S
 
 # No clock judges a test: a busy machine is not a mistake.
-hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("suite")
 
 MINIMAL_TOML = """\
@@ -174,6 +177,7 @@ def browser():
         opened = playwright.chromium.launch(
             executable_path=str(chromium),
             args=["--no-sandbox"] if os.geteuid() == 0 else [],
+            timeout=PATIENCE_S * 1000,
         )
         yield opened
         opened.close()

@@ -162,13 +162,13 @@ def test_a_person_who_answers_is_for_a_person(read, outgoing):
     assert feedback.subscriber_id == READER.subscriber_id
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(raw=st.binary(max_size=2_000))
 def test_any_octets_are_read_without_an_error(read, raw):
     assert read(raw).subscriber_id is None
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_mangled_bounce_is_read_without_an_error(read, outgoing, data):
     make = data.draw(st.sampled_from([returned.dsn, returned.complaint, returned.qmail]))

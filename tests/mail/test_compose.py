@@ -143,7 +143,7 @@ names = st.text(
 ).map(lambda text: " ".join(text.split()))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(first_name=names, last_name=names)
 @example(first_name='Anne "la Nantaise", élue', last_name="🥕")
 @example(first_name="محمد", last_name="بن سلمى")
@@ -163,7 +163,7 @@ def test_any_name_arrives_right_and_safe(settings, keys, first_name, last_name):
     assert "<script>" not in body_of(html)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(value=st.text(max_size=200), fixed=st.text(max_size=300))
 def test_any_value_in_any_text_leaves_a_message_that_nothing_touches(settings, keys, value, fixed):
     edition = replace(

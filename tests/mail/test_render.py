@@ -577,7 +577,10 @@ WORDS = st.text(
 )
 
 
-@tuned(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@tuned(
+    max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(title=WORDS, summary=WORDS)
 def test_any_words_of_a_feed_render_and_stay_words(shared, title, summary):
     shared.write("Un récit.")

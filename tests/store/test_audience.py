@@ -40,7 +40,9 @@ def person(number: int, now, **fields) -> dict:
     return values | {"basis": "consentement", "created_at": now} | fields
 
 
-@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@hypothesis_settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(people=st.lists(PEOPLE, max_size=12), segment=SEGMENTS, frequency=st.sampled_from(Frequency))
 def test_sql_selects_exactly_those_who_match(engine, settings, now, *, people, segment, frequency):
     settings = settings.model_copy(update={"segments": {"s": segment} if segment else {}})
