@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-import threading
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
 from axe_playwright_python.sync_playwright import Axe
 from babel.messages.pofile import read_po
 from sqlalchemy import func, select
@@ -26,6 +23,8 @@ from newsletter.previewing.page import VIEWS, describe
 from newsletter.previewing.spoken import Kind, listen, snippet
 from newsletter.store import database, schema
 from tests.pressroom import open_publication, write_issue
+from tests.serving import serve
+from tests.waiting import PATIENCE_S
 
 ISSUE, EARLIER = IssueId("2026-05-13"), IssueId("2026-05-07")
 NOON = datetime(2026, 5, 12, 10, 0, tzinfo=UTC)
@@ -77,25 +76,9 @@ def save(desk: Desk, text: str, name: str = "10-cuisine.md") -> Path:
     return path
 
 
-@contextmanager
 def served(desk: Desk):
     """Serve the preview on a free port, in a thread of its own."""
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(desk, stopping=lambda: server.should_exit),
-            log_level="warning",
-            timeout_graceful_shutdown=5,
-        )
-    )
-    listener = open_port(0)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
-        listener.close()
+    return serve(open_port(0), lambda stopping: create_app(desk, stopping=stopping))
 
 
 # --- looks ----------------------------------------------------------------------------------------
@@ -351,6 +334,7 @@ def open_page(browser):
             **options,
         )
         contexts.append(context)
+        context.set_default_timeout(PATIENCE_S * 1000)
         page = context.new_page()
         page.goto(base)
         mail(page).locator("h1").wait_for()

@@ -10,6 +10,7 @@ from newsletter.mail.single import Proof, make_proof
 from newsletter.model import Digest, Finding, IssueId, Severity
 from tests.golden.rendering import EXPECTED
 from tests.mail.test_compose import EDITION
+from tests.waiting import PATIENCE_S
 
 
 def finding(severity, message="Le lien {href} ne répond pas.", line=12):
@@ -113,6 +114,7 @@ def test_the_box_stands_in_the_mail_without_a_fault(browser, scheme):
         Proof(subject="", text="", html=html), summary(findings=found), language="fr"
     )
     context = browser.new_context(viewport={"width": 375, "height": 900}, color_scheme=scheme)
+    context.set_default_timeout(PATIENCE_S * 1000)
     page = context.new_page()
     page.route("**/*", lambda route: route.abort())
     page.set_content(made.html)

@@ -12,6 +12,7 @@ from newsletter.mail import holes
 from newsletter.mail.render import render_edition
 from newsletter.model import Example, IssueId
 from newsletter.templating import open_templates
+from tests.waiting import PATIENCE_S
 
 GALLERY = IssueId("2026-06-04")
 EXAMPLE = Example(
@@ -58,6 +59,7 @@ def open_page(browser, gallery):
     def run(medium: str, width: int, scheme: str, *, pictures: bool = True):
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         contexts.append(context)
+        context.set_default_timeout(PATIENCE_S * 1000)
         page = context.new_page()
         contents = {picture.name: picture.content for picture in gallery.pictures}
         source = holes.fill(gallery.html, {}, is_html=True) if medium == "mail" else gallery.web

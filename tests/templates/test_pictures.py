@@ -10,6 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 from newsletter.previewing.looks import Look, as_seen
 from tests.golden.rendering import EXPECTED
+from tests.waiting import PATIENCE_S
 
 ISSUES = ["issue-a", "issue-b", "reference"]
 WIDTHS = [375, 600]
@@ -49,6 +50,7 @@ def draw(browser):
     def run(html: str, width: int):
         page = browser.new_page(viewport={"width": width, "height": 900})
         pages.append(page)
+        page.set_default_timeout(PATIENCE_S * 1000)
         page.route("http*://**", lambda route: route.abort())
         page.set_content(html)
         return page

@@ -1,27 +1,19 @@
 """The public pages in a real browser: without a script, by keyboard, on a phone, light and dark."""
 
-import socket
-import threading
-
 import pytest
-import uvicorn
 from axe_playwright_python.sync_playwright import Axe
 
 from newsletter.model import Frequency, SubscriberState
+from tests.ports import open_port
+from tests.serving import serve
+from tests.waiting import PATIENCE_S
 
 
 @pytest.fixture
 def site(app):
     """The address of the pages, served on loopback."""
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
-    listening.listen()  # visitors may knock before the server opens
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", proxy_headers=False))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    with serve(open_port(), lambda _: app) as address:
+        yield address
 
 
 @pytest.fixture
@@ -32,6 +24,7 @@ def visit(browser, site):
     def _visit(path: str, **options):
         context = browser.new_context(**{"java_script_enabled": False} | options)
         contexts.append(context)
+        context.set_default_timeout(PATIENCE_S * 1000)
         page = context.new_page()
         page.goto(site + path)
         return page
