@@ -15,6 +15,7 @@ from newsletter.delivery.states import Reply
 MAX_LINE_BYTES = 4_096  # RFC 5321 §4.5.3.1.5 says 512; some relays write more
 MAX_REPLY_LINES = 128
 MAX_KNOWN = 32
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # but for HT, and LF between lines
 _REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])([ -]?)(.*)")
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:\s+|$)")
 
@@ -78,7 +79,8 @@ class ReplyReader:
 
 
 def _to_reply(code: int, raw: bytes) -> Reply:
-    text = raw.decode("utf-8", "backslashreplace")
+    # Kept in a table and shown to people: NUL is no text to PostgreSQL, ESC none to a terminal.
+    text = _CONTROL.sub("?", raw.decode("utf-8", "backslashreplace"))
     found = _ENHANCED.match(text)
     if found is None:
         return Reply(code, "", text)

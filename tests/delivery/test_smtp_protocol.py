@@ -73,6 +73,7 @@ def feed(request):
         (b"550-5.7.1 one\r\n550 5.7.1 two\r\n", Reply(550, "5.7.1", "one\ntwo")),
         (b"354 caf\xc3\xa9 \xff\r\n", Reply(354, "", "café \\xff")),
         (b"250 2.0 is no code\r\n", Reply(250, "", "2.0 is no code")),
+        (b"250 2.0.0 q\x00\x1b[2J\r\n", Reply(250, "2.0.0", "q??[2J")),
     ],
 )
 def test_a_reply_is_read_however_it_comes(data, reply):
