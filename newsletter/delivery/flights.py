@@ -31,11 +31,13 @@ class Flight:
     """
 
     __slots__ = (
-        "at_dot", "denied", "dotted", "granted", "lane", "outgoing", "over", "row", "wanted",
+        "at_dot", "denied", "dotted", "granted", "lane", "outgoing", "over", "row", "token",
+        "wanted",
     )  # fmt: skip
 
     def __init__(self, row: Picked, outgoing: Outgoing | Exception | None = None) -> None:
         self.row = row
+        self.token = row.subscriber_id
         self.outgoing = outgoing
         self.lane: Lane | None = None
         self.wanted = False
@@ -44,10 +46,6 @@ class Flight:
         self.at_dot = False
         self.dotted = False
         self.over = False
-
-    @property
-    def token(self) -> int:
-        return self.row.subscriber_id
 
 
 class Supply:

@@ -55,7 +55,8 @@ class Connection(asyncio.Protocol):
         self.session = Session(endpoint.terms)
         self.is_lost = False
         self._deadlines = deadlines
-        self._shortest = min(map(deadlines.of, Stage))
+        self._deadline_of = {stage: deadlines.of(stage) for stage in Stage}
+        self._shortest = min(self._deadline_of.values())
         self._listener = listener
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
@@ -188,7 +189,7 @@ class Connection(asyncio.Protocol):
             self._deadline = 0.0
             return
         now = self._loop.time()
-        self._deadline = now + self._deadlines.of(session.stage)
+        self._deadline = now + self._deadline_of[session.stage]
         if self._timer is None:
             self._set_timer(now)
 
