@@ -22,7 +22,7 @@ from newsletter.delivery.departure import Step, next_step
 from newsletter.errors import Conflict, Held, NewsletterError
 from newsletter.model import Edition, HeldReason, IssueId, Run, RunId, RunState
 from newsletter.running import Probe
-from newsletter.store import database, ledger, runs
+from newsletter.store import content, database, ledger, runs
 
 log = logging.getLogger(__name__)
 
@@ -130,13 +130,21 @@ def _kept(report: TickReport, what: str) -> Iterator[None]:
 
 
 def list_due(scene: Scene) -> tuple[Due, ...]:
-    """Return what needs something now: begun runs, then the slots since this database was born."""
+    """Return what needs something now: begun runs, then the slots that concern this database."""
+    since = scene.now - HORIZON
     with database.read(scene.engine) as connection:
-        born = runs.born_at(connection) or scene.now
-        since = max(born, scene.now - HORIZON)
+        born = runs.born_at(connection) or _assume_born(scene)
+        signed = content.approved_issues(connection)
         begun = runs.unfinished_runs(connection)
-        known = {run.issue_id: run for run in runs.runs_since(connection, since - MARGIN)}
-    slots = {slot.issue_id: slot for slot in slots_between(scene.settings, since, scene.now)}
+        known = {
+            run.issue_id: run for run in runs.runs_since(connection, max(born, since) - MARGIN)
+        }
+    # What was signed before the first tick is awaited all the same.
+    slots = {
+        slot.issue_id: slot
+        for slot in slots_between(scene.settings, since, scene.now)
+        if slot.at >= born or slot.issue_id in signed
+    }
     found = [_due(scene, run.issue_id, run.slot_at, run) for run in begun]
     for issue_id, slot in slots.items():
         run = known.get(issue_id)
@@ -147,6 +155,15 @@ def list_due(scene: Scene) -> tuple[Due, ...]:
         if orphan and run.kind == "issue":  # the settings no longer plan this slot
             found.append(_due(scene, run.issue_id, run.slot_at, run))
     return tuple(due for due in found if due.step not in {Step.REST, Step.WAIT})
+
+
+def _assume_born(scene: Scene) -> datetime:
+    """When a database that never ran begins: now, unless it stands where another has run.
+
+    There the other was lost, and the slot that is due must raise the alarm.
+    """
+    lateness = timedelta(hours=scene.settings.schedule.max_lateness_h)
+    return scene.now if scene.sends else scene.now - lateness
 
 
 def _due(

@@ -254,6 +254,33 @@ def test_slots_before_the_first_run_of_a_database_concern_nobody(settings, engin
     assert desk.run() is None
 
 
+def test_what_was_approved_before_the_first_tick_leaves_at_that_tick(settings, engine, keys):
+    write_issue(settings, ISSUE)
+    publishing.approve(settings, engine, ISSUE, by=CAMILLE, now=SLOT - DAY)
+    desk = Desk(settings, engine, keys)
+    desk.tick(SLOT + 5 * MINUTE)
+    assert desk.state() == ("dispatching", "")
+
+
+def test_what_was_approved_before_a_first_tick_that_comes_too_late_is_missed(
+    settings, engine, keys
+):
+    write_issue(settings, ISSUE)
+    publishing.approve(settings, engine, ISSUE, by=CAMILLE, now=SLOT - DAY)
+    desk = Desk(settings, engine, keys)
+    desk.tick(SLOT + 5 * DAY)
+    assert desk.state() == ("missed", "late")
+    assert desk.run("2026-05-13") is None
+
+
+def test_a_fresh_database_where_another_has_run_raises_the_alarm(settings, engine, keys):
+    (settings.var_dir / "instance").write_text("0" * 32, "ascii")
+    desk = Desk(settings, engine, keys)
+    desk.tick(SLOT + MINUTE)
+    assert desk.state() == ("held", "restored")
+    assert len(desk.letters("held")) == 2
+
+
 def test_a_pause_is_skipped_without_an_alarm(tmp_path, engine, keys, born):
     settings = open_publication(
         tmp_path, "[[schedule.pauses]]\nstart = 2026-05-04\nend = 2026-05-10\nreason = 'congés'\n"

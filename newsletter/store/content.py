@@ -162,6 +162,12 @@ def read_approvals(connection: Connection, issue_id: str) -> tuple[Approval, ...
     )
 
 
+def approved_issues(connection: Connection) -> frozenset[str]:
+    """Return the issues that somebody has signed and nobody withdrawn."""
+    signed = select(_approval.c.issue_id).where(_approval.c.withdrawn_at.is_(None)).distinct()
+    return frozenset(connection.scalars(signed))
+
+
 def withdraw_approvals(connection: Connection, issue_id: str, now: datetime) -> int:
     """Void every signature of an issue and return how many; none once its run has begun."""
     begun = select(_run.c.id).where(
