@@ -278,7 +278,10 @@ def at(
     sends = not running.is_copy(settings, engine)
     scene = Scene(settings=settings, engine=engine, now=instant, sends=sends, probe=probe)
     found = tuple(judge(scene, due)[0] for due in list_due(scene))
-    if found:
-        return found
+    return found or (next_departure(settings, instant),)
+
+
+def next_departure(settings: Settings, instant: datetime) -> Decision:
+    """Return the next slot that is not skipped, as ``due``."""
     slot = next_free_slot(settings, (), instant)
-    return (Decision(issue_id=slot.issue_id, slot_at=slot.at, state=RunState.DUE),)
+    return Decision(issue_id=slot.issue_id, slot_at=slot.at, state=RunState.DUE)

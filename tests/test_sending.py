@@ -8,12 +8,12 @@ import pytest
 
 from newsletter import membership, publishing, running, schedule
 from newsletter.cli.output import Exit
-from newsletter.cli.sending import sent_code
+from newsletter.cli.sending import dispatch_code
 from newsletter.config import load_settings
 from newsletter.delivery.dispatch import DispatchResult
 from newsletter.errors import ChecksFailed, ConfigError, ConnectFailed, HeaderError, Held, NotFound
 from newsletter.model import IssueId, RunState, Tally
-from newsletter.sending import Sent, rehearse, send, send_proof
+from newsletter.sending import rehearse, send, send_proof
 from newsletter.store import database, runs
 from tests.delivery.sink import Manners, Rule, Sink
 from tests.pressroom import add_reader, open_publication, write_issue
@@ -90,7 +90,7 @@ def held_by(*arguments, **options):
 def test_at_its_time_it_leaves(settings, engine, keys, approved):
     sent = send(settings, engine, keys, ISSUE, clock=at(SLOT))
     assert (sent.state, sent.slot_at, sent.result.tally.sent) == (RunState.DONE, SLOT, 3)
-    assert sent_code(sent) is Exit.DONE
+    assert dispatch_code(sent.result) is Exit.DONE
 
 
 def test_a_minute_early_it_says_when_it_leaves(settings, engine, keys, approved):
@@ -166,7 +166,7 @@ def test_again_it_says_already_sent_and_sends_nothing(settings, engine, keys, ap
     send(settings, engine, keys, ISSUE, clock=at(SLOT))
     again = send(settings, engine, keys, ISSUE, clock=at(SLOT + HOUR), at_once=True)
     assert (again.reason, again.result) == ("already sent", None)
-    assert sent_code(again) is Exit.DONE
+    assert dispatch_code(again.result) is Exit.DONE
     assert len([*(settings.var_dir / "mailbox" / "new").iterdir()]) == 3
 
 
@@ -175,13 +175,13 @@ def test_a_stopped_run_goes_on_by_send(settings, engine, keys, approved, start_s
     turned = towards(sink)
     first = send(turned, engine, keys, ISSUE, clock=at(SLOT))
     assert (first.state, first.result.tally.deferred) == (RunState.DISPATCHING, 1)
-    assert sent_code(first) is Exit.UNFINISHED
+    assert dispatch_code(first.result) is Exit.UNFINISHED
     running.stop(engine, ISSUE, by=CAMILLE, now=SLOT + MINUTE)
     report = schedule.tick(turned, engine, keys, SLOT + HOUR, launch=pytest.fail, aside=nothing)
     assert report.errors == []
     then = send(turned, engine, keys, ISSUE, clock=at(SLOT + HOUR))
     assert (then.state, then.result.tally.sent) == (RunState.DONE, 3)
-    assert sent_code(then) is Exit.DONE
+    assert dispatch_code(then.result) is Exit.DONE
 
 
 def nothing(name, chore):
@@ -200,7 +200,7 @@ def test_a_run_that_another_finished_meanwhile_is_done(settings, engine, keys, a
 
     asked = []
     sent = send(settings, engine, keys, ISSUE, clock=clock)
-    assert (sent.state, sent_code(sent)) == (RunState.DONE, Exit.DONE)
+    assert (sent.state, dispatch_code(sent.result)) == (RunState.DONE, Exit.DONE)
     assert other[0].result.tally.sent == 3
     assert len([*(settings.var_dir / "mailbox" / "new").iterdir()]) == 3
 
@@ -222,7 +222,7 @@ def test_a_live_dispatcher_elsewhere_is_left_alone(
     sent = send(turned, engine, keys, ISSUE, clock=clock)
     assert (sent.state, sent.result.tally.sent) == (RunState.DONE, 3)
     assert other[0].result.reason == "elsewhere"
-    assert sent_code(other[0]) is Exit.DONE
+    assert dispatch_code(other[0].result) is Exit.DONE
     assert len(sink.accepted()) == 3
 
 
@@ -235,7 +235,7 @@ def test_a_relay_that_is_down_leaves_everybody_pending_and_is_code_3(
     sent = send(turned, engine, keys, ISSUE, clock=at(SLOT))
     assert (sent.result.reason, sent.result.tally.pending) == ("relay", 3)
     assert sent.result.problem
-    assert sent_code(sent) is Exit.OUTSIDE
+    assert dispatch_code(sent.result) is Exit.OUTSIDE
 
 
 def test_who_leaves_in_mid_run_gets_nothing_more(
@@ -292,8 +292,7 @@ def result(reason="", *, finished=True, **counts):
     ],
 )
 def test_exit_codes_follow_their_precedence(came, code):
-    state = RunState.DONE if came is None or came.finished else RunState.DISPATCHING
-    assert sent_code(Sent(issue_id=ISSUE, slot_at=SLOT, state=state, result=came)) is code
+    assert dispatch_code(came) is code
 
 
 # --- a rehearsal --------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ COMMANDS = (
     "watching",
     "subscribers",
     "sending",
+    "ticking",
     "reporting",
     "monitoring",
 )

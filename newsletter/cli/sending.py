@@ -1,4 +1,4 @@
-"""send, stop, skip, adopt, run: an issue on its way."""
+"""send, stop, skip, adopt: an issue on its way."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import getpass
 import signal
 import threading
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,11 +14,12 @@ from newsletter.cli import output
 from newsletter.cli.app import app
 from newsletter.cli.options import AsJson, ConfigPath, IssueArgument, Publication, now
 from newsletter.cli.output import Exit
-from newsletter.errors import ConfigError
-from newsletter.model import IssueId, RunId, Tally
+from newsletter.model import IssueId, Tally
 
 if TYPE_CHECKING:
+    from newsletter.delivery.dispatch import DispatchResult
     from newsletter.sending import Sent
+
 
 By = Annotated[
     str, typer.Option("--by", metavar="NAME", help="Who says so (default: your login name).")
@@ -82,7 +83,7 @@ def send(
         )
     else:
         _show_sent(sent)
-    return sent_code(sent)
+    return dispatch_code(sent.result)
 
 
 def stop_on_sigterm() -> threading.Event:
@@ -96,9 +97,8 @@ def _settled(tally: Tally) -> int:
     return tally.audience - tally.pending - tally.sending - tally.deferred
 
 
-def sent_code(sent: Sent) -> Exit:
-    """Return the exit code of a ``send`` by the precedence of DESIGN 8."""
-    result = sent.result
+def dispatch_code(result: DispatchResult | None) -> Exit:
+    """Return the exit code of a dispatch (DESIGN 8); of none at all: done."""
     if result is None or result.reason == "elsewhere":
         return Exit.DONE
     if result.reason == "relay":
@@ -114,11 +114,15 @@ def _show_sent(sent: Sent) -> None:
     result = sent.result
     if result is None:
         output.say(f"{sent.issue_id}: {sent.reason or sent.state.value}")
-        return
+    else:
+        show_result(sent.issue_id, result)
+
+
+def show_result(issue_id: str, result: DispatchResult) -> None:
     if result.reason == "elsewhere":
-        output.say(f"{sent.issue_id}: another process is sending it; nothing to do here")
+        output.say(f"{issue_id}: another process is sending it; nothing to do here")
         return
-    output.say(f"{sent.issue_id}: {_say_tally(result.tally)}")
+    output.say(f"{issue_id}: {_say_tally(result.tally)}")
     if result.problem:
         output.say(f"    {result.reason}: {result.problem}")
     if result.due_at:
@@ -126,7 +130,7 @@ def _show_sent(sent: Sent) -> None:
     if result.tally.unknown > result.tally.left:
         output.say(
             f"    {result.tally.unknown} may or may not have received it: "
-            f"newsletter report {sent.issue_id} --state unknown"
+            f"newsletter report {issue_id} --state unknown"
         )
 
 
@@ -247,74 +251,3 @@ def adopt(*, as_json: AsJson = False, config: ConfigPath = None) -> int:
             "adopted: runs go on here" if adopted else "nothing to adopt: it is ours already"
         )
     return Exit.DONE
-
-
-@app.command(rich_help_panel="Run")
-def run(
-    *,
-    at: Annotated[
-        str | None,
-        typer.Option(
-            metavar="INSTANT",
-            help="Only print what would be decided then: 2026-11-26T08:00, in the publication's "
-            "time zone unless it says another.",
-        ),
-    ] = None,
-    as_json: AsJson = False,
-    config: ConfigPath = None,
-) -> int:
-    """Do one tick of the schedule, or foresee one."""
-    from newsletter import schedule
-
-    publication = Publication(config)
-    settings, engine = publication.settings, publication.engine
-    if at is not None:
-        decisions = schedule.at(settings, engine, _instant(at, publication))
-        return _show_decisions(decisions, as_json=as_json, problems=[])
-    from newsletter.delivery.dispatch import dispatch
-
-    stop_flag = stop_on_sigterm()
-    keys = publication.keys
-
-    def launch(run_id: RunId) -> None:
-        dispatch(settings, engine, keys, run_id, clock=now, stop=stop_flag)
-
-    report = schedule.tick(settings, engine, keys, now(), launch=launch)
-    return _show_decisions(report.decisions, as_json=as_json, problems=report.errors)
-
-
-def _instant(text: str, publication: Publication) -> datetime:
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(
-            f"{text!r} is no instant", key="at", remedy="write for instance 2026-11-26T08:00"
-        ) from None
-    zone = publication.settings.publication.zone
-    return instant if instant.tzinfo else instant.replace(tzinfo=zone)
-
-
-def _show_decisions(decisions: Any, *, as_json: bool, problems: list[str]) -> int:
-    told = [
-        {
-            "issue": decision.issue_id,
-            "slot": decision.slot_at,
-            "state": decision.state.value,
-            "reason": decision.reason,
-        }
-        for decision in decisions
-    ]
-    if as_json:
-        document = told[0] if len(told) == 1 else {"decisions": told}
-        output.show_json(document | {"errors": problems} if problems else document)
-    else:
-        for one in told:
-            output.say(f"{one['issue']}  {one['state']}  {one['reason']}".rstrip())
-        for problem in problems:
-            output.whisper(problem)
-        if not told:
-            output.say("nothing is due")
-    if problems:
-        return Exit.OUTSIDE
-    waiting = {"held", "missed"}
-    return Exit.DECIDE if any(one["state"] in waiting for one in told) else Exit.DONE

@@ -2,12 +2,14 @@
 
 import json
 import socket
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import typer
 
 from newsletter.cli.app import app, register, run
 from newsletter.cli.output import Exit
+from newsletter.errors import StoreError
 from newsletter.starting import init_publication
 
 register()
@@ -179,8 +181,60 @@ def test_a_skipped_slot_is_no_alarm(say, issue):
     assert (code, "held" in out) == (Exit.DONE, False)
 
 
-def test_a_tick_of_a_quiet_day_decides_nothing(say):
-    assert say("run")[0] == Exit.DONE
+def test_a_tick_of_a_quiet_day_says_when_the_next_issue_leaves(say):
+    code, out, _ = say("run", "--json")
+    told = json.loads(out)
+    assert (code, [*told]) == (Exit.DONE, ["issue", "slot", "state", "reason"])
+    assert told["state"] == "due"
+
+
+@pytest.fixture
+def its_time(say, issue, monkeypatch):
+    """A signed issue whose slot came five minutes ago."""
+    from newsletter.cli import issues, ticking
+
+    before = datetime.fromisoformat(f"{issue}T05:00").replace(tzinfo=UTC)
+    for module in (issues, ticking):
+        monkeypatch.setattr(module, "now", lambda: before)
+    say("run")
+    say("approve", issue, "--by", "Camille")
+    monkeypatch.setattr(ticking, "now", lambda: before + timedelta(hours=3, minutes=5))
+    return issue
+
+
+def test_a_tick_says_how_its_dispatch_ended(say, its_time):
+    code, out, _ = say("run", "--json")
+    assert (code, json.loads(out)["state"]) == (Exit.DONE, "done")
+
+
+def test_a_tick_whose_relay_is_down_is_not_done(say, its_time, monkeypatch):
+    monkeypatch.setenv("NEWSLETTER_RELAY__URL", "smtp://127.0.0.1:1")
+    code, out, _ = say("run", "--json")
+    told = json.loads(out)
+    assert (code, told["state"], told["reason"]) == (Exit.OUTSIDE, "dispatching", "relay")
+
+
+def test_what_a_tick_holds_comes_with_its_remedy(say, its_time):
+    say("approve", its_time, "--withdraw", "--by", "Camille")
+    code, out, _ = say("run")
+    assert code == Exit.DECIDE
+    assert f"newsletter approve {its_time} --by NAME" in out
+
+
+def test_a_tick_that_cannot_write_is_one_error(say, its_time, monkeypatch):
+    from newsletter import running
+
+    def locked(*_):
+        raise StoreError("the database is locked")
+
+    monkeypatch.setattr(running, "is_restored", locked)
+    code, out, _ = say("run", "--json")
+    assert (code, json.loads(out)["error"]["code"]) == (Exit.OUTSIDE, "tick")
+
+
+@pytest.mark.parametrize("instant", ["0001-01-01T00:00", "9999-12-31T23:59", "jeudi"])
+def test_an_instant_outside_the_calendar_is_a_usage_error(say, instant):
+    assert say("run", "--at", instant)[0] == Exit.USAGE
 
 
 @pytest.mark.parametrize(
@@ -196,10 +250,6 @@ def test_the_slot_is_civil_time_across_both_clock_changes(say, instant, slot):
     say("run")  # the publication is born today; slots before it concern nobody
     out = say("run", "--at", instant, "--json")[1]
     assert slot in out
-
-
-def test_the_demonstration_of_a_wrong_instant_is_a_usage_error(say):
-    assert say("run", "--at", "jeudi")[0] == Exit.USAGE
 
 
 def test_an_import_is_planned_before_it_is_applied(say, folder):

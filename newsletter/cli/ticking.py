@@ -1,0 +1,156 @@
+"""run: one tick of the schedule by hand, or what one would decide."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+
+from newsletter.cli import output
+from newsletter.cli.app import app
+from newsletter.cli.options import AsJson, ConfigPath, Publication, now
+from newsletter.cli.output import Exit
+from newsletter.cli.sending import dispatch_code, show_result, stop_on_sigterm
+from newsletter.errors import ConfigError, StoreError
+from newsletter.model import HeldReason, RunId, RunState
+
+if TYPE_CHECKING:
+    from newsletter.delivery.dispatch import DispatchResult
+    from newsletter.schedule import Decision
+
+# Which exit code speaks when a tick has several things to say (DESIGN 8).
+PRECEDENCE = (Exit.OUTSIDE, Exit.UNFINISHED, Exit.DECIDE, Exit.DONE)
+# So much of the calendar must stand on either side of an instant that is asked about.
+CALENDAR_MARGIN = timedelta(days=400)
+
+
+@app.command(rich_help_panel="Run")
+def run(
+    *,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="INSTANT",
+            help="Only print what would be decided then: 2026-11-26T08:00, in the publication's "
+            "time zone unless it says another.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    config: ConfigPath = None,
+) -> int:
+    """Do one tick of the schedule, or foresee one."""
+    from newsletter import schedule
+
+    publication = Publication(config)
+    settings, engine = publication.settings, publication.engine
+    zone = settings.publication.zone
+    if at is not None:
+        decisions = schedule.at(settings, engine, _instant(at, zone))
+        return _show_decisions(decisions, {}, zone=zone, as_json=as_json)
+    from newsletter.delivery.dispatch import dispatch
+
+    stop_flag = stop_on_sigterm()
+    keys = publication.keys
+    results: dict[RunId, DispatchResult] = {}
+
+    def launch(run_id: RunId) -> None:
+        results[run_id] = dispatch(settings, engine, keys, run_id, clock=now, stop=stop_flag)
+
+    report = schedule.tick(settings, engine, keys, now(), launch=launch)
+    if report.errors and not report.decisions:
+        raise _failed(report.errors)
+    decisions = tuple(report.decisions) or (schedule.next_departure(settings, report.at),)
+    return _show_decisions(decisions, results, zone=zone, as_json=as_json, problems=report.errors)
+
+
+def _failed(problems: Sequence[str]) -> StoreError:
+    failure = StoreError("; ".join(problems), remedy="mend that, then: newsletter run")
+    failure.code = "tick"
+    return failure
+
+
+def _instant(text: str, zone: ZoneInfo) -> datetime:
+    try:
+        instant = datetime.fromisoformat(text)
+        instant = instant if instant.tzinfo else instant.replace(tzinfo=zone)
+        _ = (instant - CALENDAR_MARGIN, instant + CALENDAR_MARGIN)  # a week stands on either side
+    except (ValueError, OverflowError):
+        raise ConfigError(
+            f"{text!r} is no instant", key="at", remedy="write for instance 2026-11-26T08:00"
+        ) from None
+    return instant
+
+
+def _show_decisions(
+    decisions: Sequence[Decision],
+    results: Mapping[RunId, DispatchResult],
+    *,
+    zone: ZoneInfo,
+    as_json: bool,
+    problems: Sequence[str] = (),
+) -> int:
+    told = [_decision_json(one, _result_of(one, results)) for one in decisions]
+    if as_json:
+        document = told[0] if len(told) == 1 else {"decisions": told}
+        output.show_json(document | {"errors": [*problems]} if problems else document)
+    else:
+        for one in decisions:
+            _show_decision(one, _result_of(one, results), zone)
+        for problem in problems:
+            output.whisper(problem)
+    codes = {_decision_code(one, _result_of(one, results)) for one in decisions}
+    codes |= {Exit.OUTSIDE} if problems else set()
+    return next(code for code in PRECEDENCE if code in codes)
+
+
+def _result_of(
+    decision: Decision, results: Mapping[RunId, DispatchResult]
+) -> DispatchResult | None:
+    return results.get(decision.run_id) if decision.run_id is not None else None
+
+
+def _decision_json(decision: Decision, result: DispatchResult | None) -> dict[str, Any]:
+    done = result is not None and result.finished
+    return {
+        "issue": decision.issue_id,
+        "slot": decision.slot_at,
+        "state": (RunState.DONE if done else decision.state).value,
+        "reason": result.reason if result else decision.reason,
+    }
+
+
+def _show_decision(decision: Decision, result: DispatchResult | None, zone: ZoneInfo) -> None:
+    from newsletter.sending import say_instant
+
+    if result is not None:
+        show_result(decision.issue_id, result)
+        return
+    said = decision.reason
+    if decision.state is RunState.DUE:
+        said = say_instant(decision.slot_at, zone)
+    output.say(f"{decision.issue_id}  {decision.state}  {said}".rstrip())
+    remedy = _remedy(decision)
+    if remedy:
+        output.say(f"    → {remedy}")
+
+
+def _remedy(decision: Decision) -> str:
+    """What a person may do about a run that does not leave."""
+    from newsletter import running
+
+    match decision.state:
+        case RunState.HELD:
+            return running.held(HeldReason(decision.reason), decision.issue_id).remedy or ""
+        case RunState.MISSED:
+            issue = decision.issue_id
+            return f"newsletter send {issue} --now, or: newsletter skip {issue} --reason TEXT"
+        case _:
+            return ""
+
+
+def _decision_code(decision: Decision, result: DispatchResult | None) -> Exit:
+    waits = decision.state in {RunState.HELD, RunState.MISSED}
+    return Exit.DECIDE if waits else dispatch_code(result)
