@@ -151,7 +151,7 @@ def stop(engine: Engine, issue_id: IssueId, *, by: str, now: dt.datetime) -> Run
     """Pause a run until somebody sends on. Raise Conflict when it is not leaving."""
     with database.write(engine) as connection:
         run = _dispatching(connection, issue_id)
-        ledger.stop_run(connection, run.id, reason=f"by {by}" if by else "by hand", now=now)
+        ledger.stop_run(connection, run.id, reason=f"stopped by {by}", now=now)
         return _read_run(connection, issue_id)
 
 
@@ -171,20 +171,43 @@ def skip(
     by: str,
     now: dt.datetime,
 ) -> Run:
-    """Plan no issue for a slot. Raise Conflict when it has begun to leave."""
-    if not files.is_issue_id(issue_id):
-        raise ConfigError(f"{issue_id!r} is no day", remedy="write for instance 2026-11-26")
-    slot = slot_near(dt.date.fromisoformat(issue_id), settings)
-    said = f"by {by}: {reason}" if reason else f"by {by}"
+    """Plan no issue for the slot of *issue_id*.
+
+    Raise ConfigError when none leaves on that day, Conflict when it has begun to leave.
+    """
+    said = " ".join(f"by {by}: {reason}".split()).rstrip(":")
     with database.write(engine) as connection:
-        run = runs.ensure_run(connection, issue_id, slot_at=slot.at, now=now)
+        known = runs.read_run(connection, issue_id)
+        slot_at = known.slot_at if known else _slot_to_skip(settings, issue_id)
+        run = runs.ensure_run(connection, issue_id, slot_at=slot_at, now=now)
         if not runs.settle(connection, run.id, RunState.SKIPPED, said, now=now):
-            raise Conflict(
-                f"the issue {issue_id} has begun to leave",
-                remedy=f"newsletter stop {issue_id} pauses it",
-            )
+            raise _not_skippable(run)
         ledger.add_event(connection, "run_skipped", run_id=run.id, now=now, detail=said)
         return _read_run(connection, issue_id)
+
+
+def _slot_to_skip(settings: Settings, issue_id: IssueId) -> dt.datetime:
+    if not files.is_issue_id(issue_id):
+        raise ConfigError(f"{issue_id!r} is no day", remedy="write for instance 2026-11-26")
+    day = dt.date.fromisoformat(issue_id)
+    slot = slot_near(day, settings)
+    if slot.day != day:
+        raise ConfigError(
+            f"no issue leaves on {issue_id}",
+            remedy=f"the nearest slot is that of {slot.issue_id}",
+        )
+    return slot.at
+
+
+def _not_skippable(run: Run) -> Conflict:
+    if run.state is RunState.DONE:
+        return Conflict(
+            f"the issue {run.issue_id} was sent", remedy=f"newsletter report {run.issue_id}"
+        )
+    return Conflict(
+        f"the issue {run.issue_id} has begun to leave",
+        remedy=f"newsletter stop {run.issue_id} pauses it",
+    )
 
 
 def _dispatching(connection: Connection, issue_id: IssueId) -> Run:

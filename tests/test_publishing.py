@@ -280,7 +280,7 @@ def test_a_run_is_stopped_and_goes_on(settings, engine, issue, now):
         running.stop(engine, ISSUE, by=CAMILLE, now=now)
     running.start(settings, engine, to_send(settings, engine, now), slot_at=now, now=now)
     stopped = running.stop(engine, ISSUE, by=CAMILLE, now=now)
-    assert (stopped.stopped, stopped.reason) == (True, f"by {CAMILLE}")
+    assert (stopped.stopped, stopped.reason) == (True, f"stopped by {CAMILLE}")
     assert not running.go_on(engine, ISSUE).stopped
     with pytest.raises(Conflict):
         running.skip(settings, engine, ISSUE, reason="trop tard", by=CAMILLE, now=now)
@@ -293,6 +293,18 @@ def test_a_slot_is_skipped_by_name(settings, engine, now):
         running.skip(settings, engine, IssueId("jeudi"), reason="", by=CAMILLE, now=now)
     with pytest.raises(Conflict):
         running.stop(engine, ISSUE, by=CAMILLE, now=now)
+
+
+@pytest.mark.parametrize("day", ["2026-05-14", "2026-05-16"])  # Ascension; a Saturday
+def test_a_day_on_which_nothing_leaves_is_not_skipped(settings, engine, now, day):
+    with pytest.raises(ConfigError, match=f"no issue leaves on {day}") as refused:
+        running.skip(settings, engine, IssueId(day), reason="pont", by=CAMILLE, now=now)
+    assert "2026-05-13" in refused.value.remedy
+
+
+def test_a_reason_to_skip_is_one_line(settings, engine, now):
+    run = running.skip(settings, engine, ISSUE, reason="pont\nBcc: x", by=CAMILLE, now=now)
+    assert run.reason == f"by {CAMILLE}: pont Bcc: x"
 
 
 # --- identity -----------------------------------------------------------------------------------
