@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from html import escape
 
 from sqlalchemy import Connection, Engine
@@ -17,7 +16,7 @@ from sqlalchemy import Connection, Engine
 from newsletter.checks.catalogue import errors, in_order
 from newsletter.checks.checked import every_node
 from newsletter.checks.words import misspelt_words, spelt_words
-from newsletter.config import Settings
+from newsletter.config import Settings, find_person
 from newsletter.content import files
 from newsletter.content.calendar import Slot, local_day, long_date, next_free_slot, slot_near
 from newsletter.content.headers import alias
@@ -104,23 +103,6 @@ def withdraw(
     with database.write(engine) as connection:
         _refuse_begun(connection, issue_id)
         return content.withdraw_approvals(connection, issue_id, now)
-
-
-def find_person(settings: Settings, name: str) -> str:
-    """Return the name as the settings write it; anybody's when they name nobody."""
-    known = {person.name.casefold(): person.name for person in settings.people}
-    if not known and name.strip():
-        return name.strip()
-    if name.strip().casefold() in known:
-        return known[name.strip().casefold()]
-    if not known:
-        raise ConfigError("who approves?", key="by", remedy="say it: --by NAME")
-    near = get_close_matches(name, [*known.values()], n=1)
-    raise ConfigError(
-        f"{name!r} is not among the people of newsletter.toml",
-        key="people",
-        remedy=f"did you mean {near[0]!r}?" if near else f"one of: {', '.join(known.values())}",
-    )
 
 
 def _check_author(settings: Settings, issue: Issue, name: str) -> None:

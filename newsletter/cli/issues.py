@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +11,7 @@ import typer
 from newsletter import words
 from newsletter.cli import output
 from newsletter.cli.app import app
-from newsletter.cli.options import AsJson, ConfigPath, IssueArgument, Publication, now
+from newsletter.cli.options import AsJson, ConfigPath, IssueArgument, Publication, name_actor, now
 from newsletter.cli.output import Exit
 from newsletter.errors import ChecksFailed, ConfigError
 from newsletter.model import IssueId, Severity
@@ -199,9 +198,9 @@ def approve(
 
     publication = Publication(config)
     settings, engine, name = publication.settings, publication.engine, IssueId(issue_id)
-    who = by or ("" if settings.people else getpass.getuser())
-    if not who:
+    if settings.people and not by:
         raise ConfigError("who approves?", key="by", remedy="say it: --by NAME")
+    who = name_actor(settings, by)
     if withdraw:
         count = publishing.withdraw(settings, engine, name, by=who, now=now())
         told: dict[str, Any] = {"issue": issue_id, "withdrawn": count}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -58,6 +60,18 @@ class Publication:
         from newsletter.config import load_keys
 
         return load_keys(self.settings)
+
+
+def name_actor(settings: Settings, by: str) -> str:
+    """Return who does it: the ``--by`` that the settings know, else the login name."""
+    from newsletter.config import find_person
+
+    if by:
+        return find_person(settings, by)
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        return f"uid {os.getuid()}"
 
 
 def now() -> datetime:

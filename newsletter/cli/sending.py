@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import signal
 import threading
 from datetime import datetime
@@ -12,7 +11,7 @@ import typer
 
 from newsletter.cli import output
 from newsletter.cli.app import app
-from newsletter.cli.options import AsJson, ConfigPath, IssueArgument, Publication, now
+from newsletter.cli.options import AsJson, ConfigPath, IssueArgument, Publication, name_actor, now
 from newsletter.cli.output import Exit
 from newsletter.model import IssueId, Tally
 
@@ -200,9 +199,10 @@ def stop(
     """Pause a run; send goes on."""
     from newsletter import running
 
-    who = by or getpass.getuser()
-    run = running.stop(Publication(config).engine, IssueId(issue_id), by=who, now=now())
-    return _tell_run(run.issue_id, run.slot_at, run.state.value, "stopped", as_json=as_json)
+    publication = Publication(config)
+    who = name_actor(publication.settings, by)
+    run = running.stop(publication.engine, IssueId(issue_id), by=who, now=now())
+    return _tell_run(run.issue_id, run.slot_at, run.state.value, run.reason, as_json=as_json)
 
 
 @app.command(rich_help_panel="Send")
@@ -223,7 +223,7 @@ def skip(
         publication.engine,
         IssueId(issue_id),
         reason=reason,
-        by=by or getpass.getuser(),
+        by=name_actor(publication.settings, by),
         now=now(),
     )
     return _tell_run(run.issue_id, run.slot_at, run.state.value, run.reason, as_json=as_json)

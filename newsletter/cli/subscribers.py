@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import getpass
 import sys
 from datetime import date, datetime
 from pathlib import Path
@@ -14,7 +13,7 @@ import typer
 from newsletter import words
 from newsletter.cli import output
 from newsletter.cli.app import app
-from newsletter.cli.options import AsJson, ConfigPath, Publication, now
+from newsletter.cli.options import AsJson, ConfigPath, Publication, name_actor, now
 from newsletter.cli.output import Exit
 from newsletter.errors import ConfigError
 
@@ -70,7 +69,7 @@ def import_(
         now=now(),
         basis=basis,
         evidence=evidence,
-        by=by or getpass.getuser(),
+        by=name_actor(publication.settings, by),
         apply=apply,
     )
     if as_json:
@@ -159,7 +158,7 @@ def add(
         address,
         basis=basis,
         evidence=evidence,
-        by=by or getpass.getuser(),
+        by=name_actor(publication.settings, by),
         now=now(),
         first_name=first_name,
         last_name=last_name,
@@ -218,7 +217,7 @@ def pause(
         publication.keys,
         address,
         until=day,
-        by=by or getpass.getuser(),
+        by=name_actor(publication.settings, by),
         now=now(),
     )
     told = {"address": person.address, "state": person.state.value, "until": str(day or "")}
@@ -234,7 +233,11 @@ def unsubscribe(
 
     publication = Publication(config)
     changed = unsubscribe_address(
-        publication.engine, publication.keys, address, by=by or getpass.getuser(), now=now()
+        publication.engine,
+        publication.keys,
+        address,
+        by=name_actor(publication.settings, by),
+        now=now(),
     )
     state = "unsubscribed" if changed else "was unsubscribed already"
     return _tell({"address": address, "state": state}, as_json=as_json)

@@ -7,6 +7,7 @@ Never: a secret in the TOML file that the world can read, an unknown setting acc
 
 from newsletter.config.keys import Keys, load_keys, write_keys
 from newsletter.config.loading import FILE_NAME, find_file, load_settings
+from newsletter.config.people import find_person
 from newsletter.config.sections import (
     CONTROLS,
     PLACEHOLDER,
@@ -49,6 +50,7 @@ __all__ = [
     "Term",
     "Web",
     "find_file",
+    "find_person",
     "is_loopback",
     "load_keys",
     "load_settings",

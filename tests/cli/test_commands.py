@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import typer
 
+from newsletter.cli import options
 from newsletter.cli.app import app, register, run
 from newsletter.cli.output import Exit
 from newsletter.errors import StoreError
@@ -173,6 +174,37 @@ def test_rendering_writes_what_opens_by_a_click(say, issue, tmp_path):
     assert code == Exit.DONE
     names = {file.rpartition("/")[2] for file in json.loads(out)["files"]}
     assert {"index.html", "web.html", "issue.txt", "issue.eml", "edition.json"} <= names
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("skip", "2041-05-02", "--reason", "pont"),
+        ("subscribers", "add", "a@example.org", "--basis", "consentement", "--evidence", "oral"),
+        ("subscribers", "unsubscribe", "alix.durand@example.org"),
+    ],
+    ids=lambda command: " ".join(command[:2]),
+)
+def test_who_says_so_must_be_one_of_the_people(say, issue, folder, command):
+    with (folder / "newsletter.toml").open("a", encoding="utf-8") as file:
+        file.write('[[people]]\nname = "Camille Exemple"\naddress = "camille@example.org"\n')
+    code, _, err = say(*command, "--by", "Camile Exemple")
+    assert (code, "did you mean 'Camille Exemple'" in err) == (Exit.USAGE, True)
+
+
+def test_what_was_sent_is_no_longer_skipped(say, issue):
+    say("approve", issue, "--by", "Camille")
+    say("send", issue, "--now")
+    code, _, err = say("skip", issue, "--reason", "pont")
+    assert (code, "was sent" in err) == (Exit.DECIDE, True)
+
+
+def test_a_user_without_a_name_is_named_by_number(monkeypatch):
+    def unknown():
+        raise KeyError("getpwuid(): uid not found: 1234")
+
+    monkeypatch.setattr(options.getpass, "getuser", unknown)
+    assert options.name_actor(None, "").startswith("uid ")
 
 
 def test_a_skipped_slot_is_no_alarm(say, issue):
