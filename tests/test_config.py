@@ -1,4 +1,5 @@
 import stat
+from datetime import time
 
 import pytest
 from hypothesis import given
@@ -103,6 +104,69 @@ def test_a_public_address_must_be_https(write):
         "[publication]\n", '[publication]\nbase_url = "http://lettre.example.org"\n'
     )
     assert "https" in str(refusal(write(base=base)))
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        ("[schedule]\ntime = 8\n", 'schedule.time: is not a time of day; write it as "08:00"'),
+        ("[schedule]\ntime = '8h'\n", "schedule.time: is not a time of day"),
+        ("[schedule]\ntime = '24:00'\n", "schedule.time: is not a time of day"),
+        ("[relay]\nurl = 'smtp://relay.example:99999'\n", "relay.url: Port out of range"),
+        ("[database]\nurl = 'sqlite://'\n", "database.url: must begin with sqlite:///"),
+        ("[approval]\nneeded = 0\n", "approval.needed: must be greater than or equal to 1"),
+        ("[[approval]]\nneeded = 1\n", "approval: must be one table: write [approval]"),
+        ("[people]\nname = 'x'\n", "people: must be a list of tables: write [[people]]"),
+        ("[[people]]\nname = 'x'\naddress = 'x'\n", "people.0.address: is not an address"),
+        ("[taxonomy]\nkinds = ['a']\n", "taxonomy.kinds.0: must be a table"),
+        ("[feeds]\nallow_private = 'h:1'\n", "feeds.allow_private: must be a list"),
+        (
+            "[[schedule.pauses]]\nstart = 2026-08-31\nend = 2026-08-01\n",
+            "schedule.pauses.0: ends before it starts",
+        ),
+    ],
+)
+def test_what_a_setting_must_be_is_said_in_the_words_of_the_file(write, extra, said):
+    error = refusal(write(extra))
+    assert error.message.startswith(said)
+    assert error.line
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("list_id", ""), ("list_id", "a b <c>"), ("name", ""), ("language", "xx"),
+        ("language", "../fr"), ("base_url", "https://"), ("base_url", "https://a.example/?x=1"),
+        ("address", "lettre"), ("address", "é@example.org"), ("bounce_address", "a b@c.example"),
+    ],
+)  # fmt: skip
+def test_a_value_that_no_message_could_carry_is_refused(write, key, value):
+    lines = [line for line in MINIMAL_TOML.splitlines() if not line.startswith(f"{key} =")]
+    section = "[sender]" if key.endswith("address") else "[publication]"
+    lines.insert(lines.index(section) + 1, f'{key} = "{value}"')
+    error = refusal(write(base="\n".join(lines)))
+    assert error.key.endswith(f".{key}")
+
+
+@pytest.mark.parametrize("clock", ["'8:30'", "'08:30'", "08:30:00", "'08:30:00'"])
+def test_a_time_of_day_can_be_written_in_these_ways(write, clock):
+    settings = config.load_settings(write(f"[schedule]\ntime = {clock}\n"), environ={})
+    assert settings.schedule.time == time(8, 30)
+
+
+def test_a_missing_setting_is_named_with_the_line_of_its_section(write):
+    path = write(base=MINIMAL_TOML.replace('list_id = "lettre.example.org"\n', ""))
+    error = refusal(path)
+    assert (error.line, error.message) == (1, "publication.list_id: is missing")
+
+
+@pytest.mark.parametrize(
+    ("variable", "said"),
+    [("NEWSLETTER_RELY__URL", "unknown"), ("NEWSLETTER_PUBLICATION__NAME__X", "no section")],
+)
+def test_a_variable_of_no_section_is_named(write, variable, said):
+    error = refusal(write(), {variable: "x"})
+    assert (error.path, said in error.message) == (variable, True)
 
 
 def test_a_password_in_the_relay_url_is_refused(write):

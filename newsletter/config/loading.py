@@ -85,6 +85,10 @@ def _merge_environment(data: dict[str, Any], environ: Mapping[str, str]) -> None
         place = data
         for section in sections:
             place = place.setdefault(section, {})
+            if not isinstance(place, dict):
+                raise ConfigError(
+                    f"{section} is no section", path=name, remedy="see docs/settings.md"
+                )
         place[key] = _read_variable(name, value)
 
 
@@ -107,16 +111,41 @@ def _explain(
     parts = [str(part) for part in first["loc"]]
     key = ".".join(parts)
     line = _line_of_key(source, parts)
-    variable = ENVIRONMENT_PREFIX + "__".join(parts).upper()
-    where = variable if line is None and variable in environ else str(path)
+    where = (line is None and _variable_of(parts, environ)) or str(path)
     if first["type"] == "extra_forbidden":
         return ConfigError(
             f"unknown setting {key}", key=key, path=where, line=line, remedy=_nearest(parts)
         )
-    said = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "missing" and where == str(path):
+        line = _line_of_key(source, parts[:-1]) if parts[1:] else None
+    said = _say_wrong(first["type"], first["msg"], first["input"], key)
     return ConfigError(
         f"{key}: {said}", key=key, path=where, line=line, remedy="see docs/settings.md"
     )
+
+
+def _variable_of(parts: list[str], environ: Mapping[str, str]) -> str | None:
+    """The variable that set this key, or a key below it."""
+    name = ENVIRONMENT_PREFIX + "__".join(parts).upper()
+    below = (one for one in sorted(environ) if one.startswith(f"{name}__"))
+    return name if name in environ else next(below, None)
+
+
+def _say_wrong(kind: str, message: str, value: object, key: str) -> str:
+    """Say in the words of a TOML file what pydantic says in those of Python."""
+    match kind:
+        case "missing":
+            return "is missing"
+        case "model_type" | "dict_type" if key[-1:].isdigit():
+            return "must be a table: write { name = value }"
+        case "model_type" | "dict_type":
+            return f"must be one table: write [{key}]"
+        case "tuple_type" if isinstance(value, dict):
+            return f"must be a list of tables: write [[{key}]]"
+        case "tuple_type":
+            return 'must be a list: write ["one", "two"]'
+        case _:
+            return message.removeprefix("Value error, ").replace("Input should be", "must be")
 
 
 def _nearest(parts: list[str]) -> str:

@@ -17,6 +17,17 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from newsletter.config.values import (
+    Address,
+    Clock,
+    DatabaseUrl,
+    Filled,
+    Language,
+    ListId,
+    OptionalAddress,
+    RelayUrl,
+)
+
 # What the starter writes where an association must put its own words.
 PLACEHOLDER = "À COMPLÉTER"
 CONTROLS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
@@ -37,11 +48,11 @@ class _Section(BaseModel):
 class Publication(_Section):
     """Who publishes: the name, the language, the addresses on the web, the legal notice (P13)."""
 
-    name: str
-    language: str = "fr"
+    name: Filled
+    language: Language = "fr"
     timezone: str = "Europe/Paris"
     base_url: str = "http://127.0.0.1:8017"
-    list_id: str
+    list_id: ListId
     publisher: str = ""
     address: str = ""
     director: str = ""
@@ -66,6 +77,8 @@ class Publication(_Section):
             parts.scheme == "http" and is_loopback(parts.hostname or "")
         ):
             raise ValueError("must begin with https:// (http:// only on loopback)")
+        if not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("must be an address such as https://lettre.example.org")
         return value.rstrip("/")
 
     @property
@@ -76,19 +89,19 @@ class Publication(_Section):
 class Person(_Section):
     """Somebody of the team; ``roles`` among editor, approver, operator."""
 
-    name: str
-    address: str
+    name: Filled
+    address: Address
     roles: tuple[Literal["editor", "approver", "operator"], ...] = ("editor",)
 
 
 class Sender(_Section):
     """The From, the Reply-To (answered by people), and the domain that takes bounces."""
 
-    name: str
-    address: str
-    reply_to: str = ""
+    name: Filled
+    address: Address
+    reply_to: OptionalAddress = ""
     # VERP puts a token in the local part: bounces+<token>@domain, or token@domain.
-    bounce_address: str = ""
+    bounce_address: OptionalAddress = ""
 
 
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
@@ -101,12 +114,18 @@ class Pause(_Section):
     end: dt.date
     reason: str = ""
 
+    @model_validator(mode="after")
+    def _end_after_start(self) -> Pause:
+        if self.end < self.start:
+            raise ValueError("ends before it starts")
+        return self
+
 
 class Schedule(_Section):
     """When an issue leaves: a civil time of the publication's zone (DESIGN 5.3)."""
 
     day: Weekday = "thursday"
-    time: dt.time = dt.time(8, 0)
+    time: Clock = dt.time(8, 0)
     max_lateness_h: Annotated[float, Field(gt=0, le=24)] = 3.0
     holidays: Literal["advance", "keep", "postpone", "skip"] = "advance"
     # Country (and subdivision) whose legal holidays count: "FR", "FR-BL"…
@@ -142,7 +161,7 @@ class DomainPace(_Section):
 class Relay(_Section):
     """Where messages go, and how fast."""
 
-    url: str = "embedded:"
+    url: RelayUrl = "embedded:"
     password: str = ""
     connections: Annotated[int, Field(ge=1, le=64)] = 4
     rate_per_s: Annotated[float, Field(gt=0)] | None = None
@@ -158,18 +177,6 @@ class Relay(_Section):
     weight: Annotated[int, Field(ge=1)] = 1
     domains: Mapping[str, DomainPace] = {}
     dkim: Dkim = Dkim()
-
-    @field_validator("url")
-    @classmethod
-    def _know_scheme(cls, value: str) -> str:
-        if value == "embedded:":
-            return value
-        parts = urlsplit(value)
-        if parts.scheme not in {"smtp", "smtps"} or not parts.hostname:
-            raise ValueError("must be embedded:, smtp://user@host:587 or smtps://user@host:465")
-        if parts.password:
-            raise ValueError("must not carry a password; put it in NEWSLETTER_RELAY__PASSWORD")
-        return value
 
     @property
     def is_embedded(self) -> bool:
@@ -191,7 +198,7 @@ class Relay(_Section):
 class Database(_Section):
     """SQLite by default; ``postgresql+psycopg://…`` past one machine."""
 
-    url: str = "sqlite:///subscribers/newsletter.db"
+    url: DatabaseUrl = "sqlite:///subscribers/newsletter.db"
 
 
 class Feeds(_Section):

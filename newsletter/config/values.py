@@ -1,0 +1,93 @@
+"""What a setting's text must look like: addresses, a language, a time, a database.
+
+In: a value as TOML or the environment gives it. Out: the same value; ValueError in one phrase that
+completes « setting: … ». Never: DNS, a file, the environment.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator
+
+_ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+# A dot-atom of ASCII, then a domain in any script: what any relay can carry.
+_ADDRESS = re.compile(rf"{_ATEXT}(?:\.{_ATEXT})*@[^\s@<>()\[\]\\,;:\"]+")
+_LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
+# RFC 2919: a dotted name, which `List-Id` puts between < and >.
+_LIST_ID = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+")
+
+
+def _check_address(value: str) -> str:
+    if not _ADDRESS.fullmatch(value):
+        raise ValueError("is not an address; write one such as lettre@example.org")
+    return value
+
+
+def _check_optional_address(value: str) -> str:
+    return _check_address(value) if value else value
+
+
+def _check_filled(value: str) -> str:
+    if not value:
+        raise ValueError("is empty")
+    return value
+
+
+def _check_list_id(value: str) -> str:
+    if not _LIST_ID.fullmatch(value):
+        raise ValueError("must be a name with dots, such as ma-lettre.example.org")
+    return value
+
+
+def _check_language(value: str) -> str:
+    if value in {"fr", "en"}:
+        return value
+    from babel.localedata import exists  # only for a language that we do not know by heart
+
+    if not _LANGUAGE.fullmatch(value) or not exists(value.replace("-", "_")):
+        raise ValueError("is not a language; write one such as fr, en or pt-BR")
+    return value
+
+
+def _check_clock(value: object) -> object:
+    """Refuse the number of seconds that pydantic would take: ``time = 8`` is not eight o'clock."""
+    clock = re.fullmatch(r"(\d{1,2}):(\d{2})(?::\d{2})?", value) if isinstance(value, str) else None
+    if clock is not None and int(clock[1]) < 24 and int(clock[2]) < 60:
+        return value.zfill(5) if isinstance(value, str) else value
+    if isinstance(value, dt.time) and value.tzinfo is None:
+        return value
+    raise ValueError('is not a time of day; write it as "08:00"')
+
+
+def _check_database(value: str) -> str:
+    sqlite = value.startswith("sqlite:///") and value not in {"sqlite:///", "sqlite:///:memory:"}
+    if not sqlite and not value.startswith("postgresql+psycopg://"):
+        raise ValueError("must begin with sqlite:/// and a file, or postgresql+psycopg://")
+    return value
+
+
+def _check_relay(value: str) -> str:
+    """Return a relay's URL without its password, of a scheme that we speak."""
+    if value == "embedded:":
+        return value
+    parts = urlsplit(value)
+    if parts.scheme not in {"smtp", "smtps"} or not parts.hostname:
+        raise ValueError("must be embedded:, smtp://user@host:587 or smtps://user@host:465")
+    if parts.password:
+        raise ValueError("must not carry a password; put it in NEWSLETTER_RELAY__PASSWORD")
+    _ = parts.port  # urllib's ValueError says what is wrong with it
+    return value
+
+
+Address = Annotated[str, AfterValidator(_check_address)]
+OptionalAddress = Annotated[str, AfterValidator(_check_optional_address)]
+Filled = Annotated[str, AfterValidator(_check_filled)]
+ListId = Annotated[str, AfterValidator(_check_list_id)]
+Language = Annotated[str, AfterValidator(_check_language)]
+Clock = Annotated[dt.time, BeforeValidator(_check_clock)]
+DatabaseUrl = Annotated[str, AfterValidator(_check_database)]
+RelayUrl = Annotated[str, AfterValidator(_check_relay)]
