@@ -10,21 +10,20 @@ import importlib.metadata
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
-
-from sqlalchemy import select
 
 from newsletter.config import PLACEHOLDER, Settings, load_keys
 from newsletter.errors import ConfigError, NewsletterError, RelayError
-from newsletter.store import database, opening, schema
+from newsletter.metrics import HEARTBEAT_LIMIT, find_unclaimed
+from newsletter.running import is_copy
+from newsletter.store import database, opening, runs
 
 # DNS text records of a name; an empty tuple when there are none; raises OSError without an answer.
 LookUp = Callable[[str], tuple[str, ...]]
 # Greets the relay and says what it offers; raises RelayError.
 Probe = Callable[[Settings], str]
 
-HEARTBEAT_LIMIT = timedelta(seconds=120)
 CLOCK_FLOOR = datetime(2026, 1, 1, tzinfo=UTC)
 LEGAL_NOTICE = ("publisher", "address", "director", "contact", "host")
 
@@ -84,7 +83,9 @@ def _look_at_database(settings: Settings, now: datetime) -> Iterator[Diagnosis]:
     try:
         engine = opening.open_store(settings)
         with database.read(engine) as connection:
-            rows = connection.execute(select(schema.instance)).all()
+            beat_at = runs.read_heartbeat(connection)
+            unclaimed = tuple(find_unclaimed(settings, connection, now))
+        copied = is_copy(settings, engine)
         engine.dispose()
     except NewsletterError as error:
         yield Diagnosis(
@@ -93,20 +94,37 @@ def _look_at_database(settings: Settings, now: datetime) -> Iterator[Diagnosis]:
         return
     kind = settings.database_url.partition(":")[0]
     version = f"SQLite {sqlite3.sqlite_version}" if kind == "sqlite" else kind
-    yield Diagnosis(part="database", health=Health.GOOD, seen=version)
-    yield _look_at_heartbeat(rows[0].heartbeat_at if rows else None, now)
+    yield (
+        _look_at_copy(version)
+        if copied
+        else Diagnosis(part="database", health=Health.GOOD, seen=version)
+    )
+    yield _look_at_heartbeat(beat_at, unclaimed, now)
 
 
-def _look_at_heartbeat(beat_at: datetime | None, now: datetime) -> Diagnosis:
+def _look_at_copy(version: str) -> Diagnosis:
+    return Diagnosis(
+        part="database",
+        health=Health.BAD,
+        seen=f"{version}: not the database that ran here, so nothing leaves",
+        remedy="bring the right one back; or, if no other machine sends: newsletter adopt",
+    )
+
+
+def _look_at_heartbeat(
+    beat_at: datetime | None, unclaimed: tuple[str, ...], now: datetime
+) -> Diagnosis:
     remedy = "start it: python scheduler.py (see docs/operations.md for systemd)"
     if beat_at is None:
         return Diagnosis(
             part="scheduler", health=Health.WARNING, seen="has never run here", remedy=remedy
         )
-    age = now - beat_at
-    if age > HEARTBEAT_LIMIT:
-        seen = f"last seen {int(age.total_seconds())} s ago"
+    if now - beat_at > HEARTBEAT_LIMIT:
+        seen = "; ".join((f"last seen on {beat_at:%Y-%m-%d at %H:%M} UTC", *unclaimed))
         return Diagnosis(part="scheduler", health=Health.BAD, seen=seen, remedy=remedy)
+    if unclaimed:
+        seen = "; ".join(("alive", *unclaimed))
+        return Diagnosis(part="scheduler", health=Health.BAD, seen=seen, remedy="read its log")
     return Diagnosis(part="scheduler", health=Health.GOOD, seen="alive")
 
 

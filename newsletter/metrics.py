@@ -124,7 +124,7 @@ def find_faults(settings: Settings, engine: Engine, now: datetime) -> tuple[str,
     try:
         with database.read(engine) as connection:
             age_s = _heartbeat_age_s(connection, now)
-            unclaimed = tuple(_find_unclaimed(settings, connection, now))
+            unclaimed = tuple(find_unclaimed(settings, connection, now))
     except NewsletterError as error:
         return (str(error),)
     if age_s < 0:
@@ -134,7 +134,7 @@ def find_faults(settings: Settings, engine: Engine, now: datetime) -> tuple[str,
     return unclaimed
 
 
-def _find_unclaimed(settings: Settings, connection: Connection, now: datetime) -> Iterator[str]:
+def find_unclaimed(settings: Settings, connection: Connection, now: datetime) -> Iterator[str]:
     """A slot that was due and has no run is one that no tick has looked at."""
     born_at = runs.born_at(connection)
     lateness = timedelta(hours=settings.schedule.max_lateness_h)

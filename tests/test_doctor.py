@@ -1,12 +1,12 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import insert
 
+from newsletter import running
 from newsletter.config import load_settings
 from newsletter.doctor import Health, diagnose
 from newsletter.errors import ConnectFailed
-from newsletter.store import database, opening, schema
+from newsletter.store import database, opening, runs
 from tests.conftest import MINIMAL_TOML
 
 
@@ -45,16 +45,44 @@ def test_missing_keys_are_bad(settings, now):
     assert look(settings, now)["keys"].health is Health.BAD
 
 
-def test_an_old_heartbeat_is_bad(settings, now):
+@pytest.fixture
+def ran(settings, now):
+    """Let the publication have run, its last tick so long ago."""
+
+    def run(age, born=None):
+        engine = opening.open_store(settings)
+        running.is_restored(settings, engine, born or now - age)
+        with database.write(engine) as connection:
+            runs.beat(connection, now - age)
+        engine.dispose()
+
+    return run
+
+
+def test_an_old_heartbeat_is_bad(settings, now, ran):
+    ran(timedelta(seconds=121))
+    scheduler = look(settings, now)["scheduler"]
+    assert (scheduler.health, scheduler.seen) == (
+        Health.BAD, "last seen on 2026-05-07 at 05:57 UTC",
+    )  # fmt: skip
+
+
+def test_a_due_slot_that_nothing_looked_at_is_bad(settings, now, ran):
+    later = now + timedelta(minutes=16)
+    ran(timedelta(0), born=now - timedelta(days=1))
     engine = opening.open_store(settings)
     with database.write(engine) as connection:
-        connection.execute(
-            insert(schema.instance).values(
-                id="a", created_at=now, heartbeat_at=now - timedelta(seconds=121)
-            )
-        )
+        runs.beat(connection, later)
     engine.dispose()
-    assert look(settings, now)["scheduler"].health is Health.BAD
+    scheduler = look(settings, later)["scheduler"]
+    assert (scheduler.health, "2026-05-07" in scheduler.seen) == (Health.BAD, True)
+
+
+def test_a_copied_database_is_bad_and_says_how_to_go_on(settings, now, ran):
+    ran(timedelta(0))
+    (settings.var_dir / "instance").unlink()
+    database_part = look(settings, now)["database"]
+    assert (database_part.health, "adopt" in database_part.remedy) == (Health.BAD, True)
 
 
 def test_placeholders_in_the_legal_notice_are_named(settings, now):
