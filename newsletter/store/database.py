@@ -67,25 +67,27 @@ def write(engine: Engine) -> Iterator[Connection]:
 
     Raise Busy when the database stays locked, StoreError for every other fault of the driver.
     """
-    with _translated(), engine.begin() as connection:
+    with _translated(engine), engine.begin() as connection:
         yield connection
 
 
 @contextmanager
 def read(engine: Engine) -> Iterator[Connection]:
     """One transaction that sees one state of the database and writes nothing."""
-    with _translated(), engine.connect().execution_options(read_only=True) as connection:
+    with _translated(engine), engine.connect().execution_options(read_only=True) as connection:
         yield connection
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(engine: Engine) -> Iterator[None]:
     try:
         yield
-    except OperationalError as error:
-        raise _explain(error) from error
     except DBAPIError as error:
-        raise _explain_refusal(error.orig) from error
+        operational = isinstance(error, OperationalError)
+        said = _explain(error) if operational else _explain_refusal(error.orig)
+        if engine.dialect.name == "sqlite":
+            said.path = engine.url.database
+        raise said from error
 
 
 def _explain_refusal(cause: BaseException | None) -> StoreError:
@@ -99,7 +101,7 @@ def _explain_refusal(cause: BaseException | None) -> StoreError:
     return StoreError(f"the database refused: {said or cause}")
 
 
-def _explain(error: OperationalError) -> StoreError:
+def _explain(error: DBAPIError) -> StoreError:
     cause = error.orig
     if isinstance(cause, sqlite3.OperationalError):
         code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
@@ -111,7 +113,12 @@ def _explain(error: OperationalError) -> StoreError:
             return StoreError("the database is read-only", remedy="check its rights")
         if code == sqlite3.SQLITE_CANTOPEN:
             return StoreError("the database cannot be opened", remedy="check the folder's rights")
-    return StoreError(f"the database does not answer: {cause}", remedy="try again")
+        if code == sqlite3.SQLITE_IOERR:
+            return StoreError(
+                f"the disk is full, or fails: {cause}", remedy="make room, or mend it"
+            )
+    said = " ".join(str(cause).split())  # PostgreSQL's driver writes two lines
+    return StoreError(f"the database does not answer: {said}", remedy="try again")
 
 
 def empty_journal(engine: Engine) -> None:

@@ -1,7 +1,9 @@
+import sqlite3
 from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import insert, select
+from sqlalchemy.exc import OperationalError
 
 from newsletter.errors import Busy, StoreError
 from newsletter.store import database, schema
@@ -52,4 +54,19 @@ def test_a_file_that_is_no_database_is_said_to_be_damaged(tmp_path):
     with pytest.raises(StoreError, match="damaged") as caught, database.write(other):
         pass
     assert "copy" in caught.value.remedy
+    assert caught.value.path == str(tmp_path / "newsletter.db")
     other.dispose()
+
+
+def test_a_disk_that_fails_is_not_asked_to_be_tried_again(sqlite_engine):
+    cause = sqlite3.OperationalError("disk I/O error")
+    cause.sqlite_errorcode = sqlite3.SQLITE_IOERR_WRITE
+    with pytest.raises(StoreError, match="disk is full") as caught, database.read(sqlite_engine):
+        raise OperationalError("", None, cause)
+    assert "room" in caught.value.remedy
+
+
+def test_what_a_server_says_in_two_lines_is_one(postgres_engine):
+    with pytest.raises(StoreError) as caught, database.read(postgres_engine):
+        raise OperationalError("", None, Exception("refused\n\tIs the server running?"))
+    assert "refused Is the server running?" in caught.value.message
