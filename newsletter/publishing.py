@@ -7,6 +7,7 @@ decision about time (``schedule``), a message (``delivery``), a run begun (``run
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from html import escape
@@ -274,7 +275,7 @@ class Begun:
     issue_id: IssueId
     files: tuple[str, ...]
     slot: Slot
-    why: str = ""  # why it does not leave on its usual day
+    why: str = ""  # why it does not leave on its usual day, or not by itself
 
 
 def new_issue(settings: Settings, now: dt.datetime, issue_id: str | None = None) -> Begun:
@@ -300,25 +301,29 @@ def new_issue(settings: Settings, now: dt.datetime, issue_id: str | None = None)
         for file, text in written.items():
             (folder / file).write_text(text, encoding="utf-8")
     except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)  # half an issue would be in the next one's way
         raise ConfigError(f"cannot be written: {error.strerror}", path=str(folder)) from None
     return Begun(
         issue_id=name,
         files=tuple(f"issues/{name}/{file}" for file in written),
         slot=slot,
-        why=_why_moved(settings, slot),
+        why=_why(settings, name, slot),
     )
 
 
-def _why_moved(settings: Settings, slot: Slot) -> str:
-    if not slot.moved:
-        return ""
+def _why(settings: Settings, name: IssueId, slot: Slot) -> str:
     language = settings.publication.language
-    facts = {
-        "day": long_date(slot.nominal, language),
-        "holiday": slot.holiday,
-        "moved": long_date(slot.day, language),
-    }
-    return translate("{day} is a holiday ({holiday}): it leaves on {moved}.", language, facts)
+    if slot.moved and name in {slot.issue_id, slot.nominal.isoformat()}:
+        facts = {
+            "day": long_date(slot.nominal, language),
+            "holiday": slot.holiday,
+            "moved": long_date(slot.day, language),
+        }
+        return translate("{day} is a holiday ({holiday}): it leaves on {moved}.", language, facts)
+    if slot.skipped or slot.issue_id != name:
+        day = long_date(dt.date.fromisoformat(name), language)
+        return translate("No issue leaves on {day} by itself.", language, {"day": day})
+    return ""
 
 
 def _issue_text(settings: Settings, number: int) -> str:
@@ -341,7 +346,7 @@ def _story_text(settings: Settings) -> dict[str, str]:
     language = settings.publication.language
     header = (("title", translate("Your first story", language)),)
     body = translate(
-        "Write here, in Markdown. The blocks are listed by: newsletter blocks", language
+        "Write here, in Markdown. The blocks are listed by: `newsletter blocks`", language
     )
     return {f"10-{translate('story', language)}.md": _file_text(settings, header, f"{body}\n")}
 

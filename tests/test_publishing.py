@@ -1,4 +1,6 @@
+import errno
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import update
@@ -385,6 +387,30 @@ def test_a_new_issue_takes_the_next_free_slot_and_can_leave_unedited(settings, e
     text = (settings.root / begun.files[0]).read_text("utf-8")
     assert text.startswith("---\nnumero: 142\nobjet: ")
     assert approve(settings, engine, now, issue=begun.issue_id).signatures.complete
+
+
+@pytest.mark.parametrize(
+    ("day", "why"),
+    [
+        ("2026-05-21", ""),
+        ("2026-05-14", "férié (Ascension)"),
+        ("2026-05-16", "Aucun numéro ne part de lui-même le samedi 16 mai 2026."),
+    ],
+)
+def test_a_new_issue_says_when_it_does_not_leave_on_its_day(settings, now, day, why):
+    begun = publishing.new_issue(settings, now, day)
+    assert why in begun.why
+    assert bool(why) == bool(begun.why)
+
+
+def test_a_new_issue_that_cannot_be_written_leaves_nothing(settings, now, monkeypatch):
+    def full(*_args, **_options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(ConfigError, match="No space left"):
+        publishing.new_issue(settings, now, ISSUE)
+    assert not (settings.issues_dir / ISSUE).exists()
 
 
 def test_a_new_issue_overwrites_nothing(settings, issue, now):
