@@ -27,7 +27,7 @@ from newsletter.errors import ConfigError
 from newsletter.examples import fetch
 from newsletter.model import IssueId, RunId, Tally
 from newsletter.rendering import write_rendering
-from newsletter.starting import sample_dir
+from newsletter.starting import copy_folder, sample_dir
 from newsletter.store import database, runs
 from newsletter.store.opening import open_store
 
@@ -88,7 +88,7 @@ def _has_begun(engine: Engine) -> bool:
 def _copy_sample(folder: Path) -> None:
     sample = sample_dir()
     for name in ("issues", "templates"):
-        shutil.copytree(sample / name, folder / name, dirs_exist_ok=True)
+        copy_folder(sample / name, folder / name)
     (folder / "subscribers").mkdir(parents=True, exist_ok=True)
     for name in (FILE_NAME, "scheduler.py", "subscribers/sample.csv"):
         shutil.copy(sample / name, folder / name)

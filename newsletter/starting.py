@@ -6,7 +6,8 @@ Never: a file overwritten.
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 
@@ -51,17 +52,30 @@ def init_publication(folder: Path) -> tuple[Path, ...]:
     """
     if (folder / FILE_NAME).exists():
         return _add_keys(folder)
-    starter = Path(str(files("newsletter") / "starter"))
+    written: list[Path] = []
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _write_files(folder, starter)
+        for name, content in _list_files():
+            _write_new(folder / name, content)
+            written.append(name)
     except OSError as error:
+        _take_back(folder, written)
         raise ConfigError(
             f"cannot be written: {error.strerror}",
             path=str(error.filename or folder),
             remedy="choose another folder, or mend its rights",
         ) from None
-    return tuple(sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file()))
+    return tuple(sorted(written))
+
+
+def copy_folder(source: Path, target: Path) -> None:
+    """Copy a folder over another; the first failure is an OSError that names its file."""
+    for path in sorted(source.rglob("*")):
+        copy = target / path.relative_to(source)
+        if path.is_dir():
+            copy.mkdir(parents=True, exist_ok=True)
+        else:
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(path.read_bytes())
 
 
 def _add_keys(folder: Path) -> tuple[Path, ...]:
@@ -76,23 +90,42 @@ def _add_keys(folder: Path) -> tuple[Path, ...]:
     return (Path("var/keys"),)
 
 
-def _write_files(folder: Path, starter: Path) -> None:
-    shutil.copytree(sample_dir() / "templates", folder / "templates", dirs_exist_ok=False)
+def _list_files() -> Iterator[tuple[Path, bytes | None]]:
+    """Yield every file of a new publication; None stands for fresh keys."""
+    starter, templates = Path(str(files("newsletter") / "starter")), sample_dir() / "templates"
+    for path in sorted(templates.rglob("*")):
+        if path.is_file():
+            yield "templates" / path.relative_to(templates), path.read_bytes()
     for name, text in REGISTRIES.items():
-        _write_new(folder / "issues" / name, text)
-    _write_new(folder / "subscribers" / "people.csv", _read(starter / "people.csv"))
-    _write_new(folder / "scheduler.py", _read(sample_dir() / "scheduler.py"))
-    _write_new(folder / ".gitignore", "/var/\n/subscribers/\n/out/\n")
-    write_keys(folder / "var" / "keys")
+        yield Path("issues", name), text.encode()
+    yield Path("subscribers", "people.csv"), (starter / "people.csv").read_bytes()
+    yield Path("scheduler.py"), (sample_dir() / "scheduler.py").read_bytes()
+    yield Path(".gitignore"), b"/var/\n/subscribers/\n/out/\n"
+    yield Path("var", "keys"), None
     # Last: its presence says that the folder is a publication.
-    _write_new(folder / FILE_NAME, _read(starter / FILE_NAME))
+    yield Path(FILE_NAME), (starter / FILE_NAME).read_bytes()
 
 
-def _read(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
-
-
-def _write_new(path: Path, text: str) -> None:
+def _write_new(path: Path, content: bytes | None) -> None:
+    """Write a file that is not there, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("x", encoding="utf-8") as file:
-        file.write(text)
+    if content is None:
+        write_keys(path)
+        return
+    with path.open("xb") as file:
+        try:
+            file.write(content)
+            file.flush()
+        except OSError:
+            path.unlink()
+            raise
+
+
+def _take_back(folder: Path, written: Sequence[Path]) -> None:
+    """Remove what a failed beginning has written, so that the next one is not in its way."""
+    for name in written:
+        (folder / name).unlink(missing_ok=True)
+    left = {folder / parent for name in (*written, Path("var", "keys")) for parent in name.parents}
+    for place in sorted(left, reverse=True):
+        with suppress(OSError):  # something else stands there
+            place.rmdir()

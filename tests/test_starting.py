@@ -1,5 +1,8 @@
+import errno
+
 import pytest
 
+from newsletter import starting
 from newsletter.config import load_keys, load_settings
 from newsletter.errors import ConfigError
 from newsletter.starting import init_publication
@@ -33,3 +36,26 @@ def test_a_publication_without_keys_gets_only_those(tmp_path):
     init_publication(tmp_path / "lettre")
     (tmp_path / "lettre" / "var" / "keys").unlink()
     assert [str(path) for path in init_publication(tmp_path / "lettre")] == ["var/keys"]
+
+
+def test_a_disk_that_fills_up_leaves_nothing_in_the_way(tmp_path, monkeypatch):
+    def full(path):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    with monkeypatch.context() as patched, pytest.raises(ConfigError, match="No space left"):
+        patched.setattr(starting, "write_keys", full)
+        init_publication(tmp_path / "lettre")
+    assert not (tmp_path / "lettre").exists()
+    assert init_publication(tmp_path / "lettre")
+
+
+def test_what_stands_in_the_folder_is_neither_listed_nor_touched(tmp_path):
+    (tmp_path / "mine.txt").write_text("mine", encoding="utf-8")
+    assert "mine.txt" not in {str(path) for path in init_publication(tmp_path)}
+
+
+def test_a_file_of_mine_is_not_overwritten_and_the_rest_is_taken_back(tmp_path):
+    (tmp_path / "scheduler.py").write_text("mine", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"scheduler\.py: cannot be written: File exists"):
+        init_publication(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["scheduler.py"]

@@ -12,7 +12,7 @@ from io import TextIOWrapper
 import typer
 
 from newsletter.cli.output import Exit, exit_code, show_error, whisper
-from newsletter.errors import ConfigError, NewsletterError
+from newsletter.errors import ConfigError, NewsletterError, StoreError
 
 # Typer carries its own copy of click: its usage errors descend from this class.
 ClickException = typer.BadParameter.__mro__[2]
@@ -77,12 +77,25 @@ def _show_failure(error: Exception, *, as_json: bool) -> int:
     if isinstance(error, OSError) and error.errno in _NO_ROOM:
         whisper(f"newsletter: {error.strerror} — make room, then run it again")
         return Exit.OUTSIDE
+    if isinstance(error, OSError) and error.filename:
+        error = _name_file(error)
     if isinstance(error, NewsletterError):
         show_error(error, as_json=as_json)
         return exit_code(error)
     if isinstance(error, ClickException):
         return _show_usage_error(error, as_json=as_json)
     return _show_bug(error, as_json=as_json)
+
+
+def _name_file(error: OSError) -> StoreError:
+    """A file or a folder that nobody foresaw to be unreadable is no bug of ours."""
+    named = StoreError(
+        f"cannot be used: {error.strerror}",
+        path=str(error.filename),
+        remedy="mend its rights, then run it again",
+    )
+    named.code = "file"
+    return named
 
 
 def _show_usage_error(error: Exception, *, as_json: bool) -> int:

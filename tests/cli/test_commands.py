@@ -1,5 +1,6 @@
 """Every command as a person types it, in a publication made by `init`."""
 
+import errno
 import json
 import socket
 from datetime import UTC, datetime, timedelta
@@ -99,6 +100,16 @@ def test_a_bug_is_one_line_and_70(monkeypatch, capsys, folder):
     said = capsys.readouterr().err
     assert "ZeroDivisionError" in said
     assert "Traceback" not in said
+
+
+def test_a_file_that_nobody_may_read_is_no_bug(say, monkeypatch):
+    def refuse(_):
+        raise PermissionError(errno.EACCES, "Permission denied", "/lettre/issues")
+
+    monkeypatch.setattr(options.Publication, "settings", property(refuse))
+    code, out, _ = say("check", "2026-11-26", "--json")
+    error = json.loads(out)["error"]
+    assert (code, error["code"], error["path"]) == (Exit.OUTSIDE, "file", "/lettre/issues")
 
 
 def test_a_new_publication_sends_unedited(say, issue):
