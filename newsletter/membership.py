@@ -250,7 +250,7 @@ def import_subscribers(
         plan = enrolling.plan(connection, keys, reading, sheet, statement)
         if apply:
             enrolling.apply(connection, keys, plan, now=now, random_bytes=random_bytes)
-    return plan
+    return replace(plan, findings=tuple(replace(one, file=file) for one in plan.findings))
 
 
 def export_subscribers(

@@ -85,6 +85,10 @@ def read_sheet(content: bytes) -> Sheet:
     """Read a whole file. Raise RowError when it is no list of addresses at all."""
     if len(content) > MAX_BYTES:
         raise RowError("the file is larger than 64 MB", remedy="cut it in pieces")
+    if content.startswith(b"PK\x03\x04"):  # .xlsx and .ods are archives
+        raise RowError(
+            "this is a workbook, not a CSV file", remedy="save it as « CSV UTF-8 » and import that"
+        )
     text, encoding = _decode(content)
     lines = [(number, line) for number, line in enumerate(_LINE_END.split(text), 1) if line.strip()]
     if lines and fold(lines[0][1]) == "sep":  # Excel's own first line: sep=;

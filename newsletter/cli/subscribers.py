@@ -16,6 +16,7 @@ from newsletter.cli.app import app
 from newsletter.cli.options import AsJson, ConfigPath, Publication, name_actor, now
 from newsletter.cli.output import Exit
 from newsletter.errors import ConfigError
+from newsletter.model import Severity
 
 if TYPE_CHECKING:
     from newsletter.audience.importing import ImportPlan
@@ -38,6 +39,10 @@ Basis = Annotated[
 Evidence = Annotated[
     str, typer.Option(metavar="TEXT", help="What proves it: a form, a date, a signed list.")
 ]
+
+
+# A wrong file has a finding in each of its lines: nobody reads half a million.
+MOST_SHOWN = 100
 
 
 @subscribers.command(name="import")
@@ -80,8 +85,11 @@ def import_(
 
 
 def _read(file: Path) -> bytes:
+    from newsletter.audience.sheets import MAX_BYTES
+
     try:
-        return file.read_bytes()
+        with file.open("rb") as opened:  # a byte more says that it is too large, were it endless
+            return opened.read(MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", path=str(file)) from None
 
@@ -99,7 +107,11 @@ def _plan_json(plan: ImportPlan, settings: Settings, *, applied: bool) -> dict[s
 
 def _show_plan(plan: ImportPlan, settings: Settings, file: Path, *, applied: bool) -> None:
     language = settings.publication.language
-    output.show_findings(words.say(finding, language) for finding in plan.findings)
+    shown = sorted(plan.findings, key=lambda finding: finding.severity is not Severity.ERROR)
+    shown = sorted(shown[:MOST_SHOWN], key=lambda finding: finding.line or 0)
+    output.show_findings(words.say(finding, language) for finding in shown)
+    if len(plan.findings) > MOST_SHOWN:
+        output.say(f"… and {len(plan.findings) - MOST_SHOWN} more: --json lists them all.")
     done = "done" if applied else "would be done"
     counted = ", ".join(f"{name} {count}" for name, count in plan.counts.items())
     output.say(f"{file} ({plan.encoding}), {done}: {counted}")

@@ -304,6 +304,24 @@ def test_an_import_is_planned_before_it_is_applied(say, folder):
     assert say("subscribers", "export")[1].count("@") == 2
 
 
+def test_what_is_wrong_in_a_list_names_the_file_and_the_line(say, tmp_path):
+    (tmp_path / "list.csv").write_text("email\na@example.org\n", encoding="utf-8")
+    code, out, _ = say("subscribers", "import", str(tmp_path / "list.csv"), "--json")
+    (finding,) = json.loads(out)["findings"]
+    assert (code, finding["file"], finding["line"]) == (Exit.DECIDE, "list.csv", 2)
+
+
+def test_a_list_with_too_many_faults_shows_the_first_hundred(say, tmp_path):
+    (tmp_path / "list.csv").write_text("email\n" + "nobody\n" * 150, encoding="utf-8")
+    out = say("subscribers", "import", str(tmp_path / "list.csv"))[1]
+    assert (out.count("[address]"), "and 50 more" in out) == (100, True)
+
+
+def test_a_list_without_end_is_one_clear_error(say):
+    code, _, err = say("subscribers", "import", "/dev/zero")
+    assert (code, "larger than 64 MB" in err) == (Exit.DECIDE, True)
+
+
 def test_a_person_can_be_added_shown_paused_let_go_and_erased(say):
     added = ("subscribers", "add", "zoe@example.org", "--basis", "consentement")
     assert say(*added, "--evidence", "bulletin papier du 3 mai")[0] == Exit.DONE
