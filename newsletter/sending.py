@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Engine
 
 from newsletter import running
+from newsletter.audience.addresses import read_address
 from newsletter.config import Keys, Person, Settings
 from newsletter.content import files
 from newsletter.content.calendar import local_day, long_date, slot_near
@@ -24,7 +25,7 @@ from newsletter.delivery.pages import StopFlag
 from newsletter.delivery.signing import load_signer
 from newsletter.delivery.smtp import submit_one
 from newsletter.delivery.states import Reply
-from newsletter.errors import ChecksFailed, ConfigError, Held, NotFound
+from newsletter.errors import ChecksFailed, ConfigError, Held, NotFound, RowError
 from newsletter.mail.compose import Reader, compile_message
 from newsletter.mail.proofs import Summary, add_summary
 from newsletter.mail.single import Letter, compose_single, make_proof
@@ -228,8 +229,10 @@ def send_proof(
 ) -> Proofed:
     """Send ``[BAT vN]`` to people of the team, outside the ledger (DESIGN 7).
 
-    ``approvers`` among the addresses stands for everybody who may approve.
+    ``approvers`` among the addresses stands for everybody who may approve. Raise ConfigError when
+    one of them is none.
     """
+    recipients = _proof_recipients(settings, to)
     draft = check(settings, engine, issue_id)
     if draft.edition is None or draft.issue is None:
         raise ChecksFailed(
@@ -237,7 +240,6 @@ def send_proof(
             findings=draft.findings,
             remedy=f"newsletter check {issue_id}",
         )
-    recipients = _proof_recipients(settings, to)
     number = proof_number(engine, draft.edition, draft.issue, now)
     signed = _signed_by(settings, engine, draft.edition)
     summary = Summary(
@@ -290,7 +292,19 @@ def _proof_recipients(settings: Settings, to: Sequence[str]) -> tuple[str, ...]:
             key="people",
             remedy='give somebody of [[people]] the roles ["approver"], or name an address',
         )
-    return tuple(dict.fromkeys(asked))
+    return tuple(dict.fromkeys(map(_read_recipient, asked)))
+
+
+def _read_recipient(address: str) -> str:
+    """All of them before the first proof leaves: a wrong one must not leave half of them."""
+    try:
+        return read_address(address).text
+    except RowError as error:
+        raise ConfigError(
+            f"{address!r} cannot be written to: {error.message}",
+            key="to",
+            remedy="write it as name@example.org",
+        ) from None
 
 
 def _signed_by(settings: Settings, engine: Engine, edition: Edition) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from newsletter.cli.output import Exit
 from newsletter.cli.sending import dispatch_code
 from newsletter.config import load_settings
 from newsletter.delivery.dispatch import DispatchResult
-from newsletter.errors import ChecksFailed, ConfigError, ConnectFailed, HeaderError, Held, NotFound
+from newsletter.errors import ChecksFailed, ConfigError, ConnectFailed, Held, NotFound
 from newsletter.model import IssueId, RunState, Tally
 from newsletter.sending import rehearse, send, send_proof
 from newsletter.store import database, runs
@@ -405,6 +405,6 @@ def test_a_proof_towards_a_relay_that_is_down_says_so(settings, engine, keys, st
 @pytest.mark.parametrize("address", ["camille", "a@b.example\r\nBcc: x@y.example", "é@b.example"])
 def test_a_proof_goes_to_no_address_that_mail_cannot_carry(settings, engine, keys, address):
     write_issue(settings, ISSUE)
-    with pytest.raises(HeaderError):
+    with pytest.raises(ConfigError):
         send_proof(settings, engine, keys, ISSUE, to=[address], now=SLOT)
     assert not (settings.var_dir / "mailbox").exists()

@@ -13,6 +13,7 @@ from newsletter.cli import output
 from newsletter.cli.app import app
 from newsletter.cli.options import AsJson, ConfigPath, IssueArgument, Publication, name_actor, now
 from newsletter.cli.output import Exit
+from newsletter.errors import ConfigError
 from newsletter.model import IssueId, Tally
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ def send(
     config: ConfigPath = None,
 ) -> int:
     """Send at its time, go on, or say when it leaves."""
+    if to and (at_once or dry_run):
+        raise ConfigError("--to sends a proof, alone", key="to", remedy="drop --now and --dry-run")
     publication = Publication(config)
     name = IssueId(issue_id)
     if to:

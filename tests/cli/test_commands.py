@@ -156,6 +156,21 @@ def test_a_proof_is_numbered_and_leaves_no_run(say, issue, folder):
     assert say("report", issue)[0] == Exit.USAGE
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--to", "a@example.org", "--to", "nobody"),
+        ("--to", "a@example.org\r\nBcc: b@example.org"),
+        ("--to", ""),
+        ("--to", "a@example.org", "--dry-run"),
+        ("--to", "a@example.org", "--now"),
+    ],
+)
+def test_a_proof_to_a_wrong_address_sends_none(say, issue, folder, arguments):
+    assert say("send", issue, *arguments)[0] == Exit.USAGE
+    assert not (folder / "var" / "mailbox" / ".Letters").exists()
+
+
 def test_one_changed_comma_voids_the_approval(say, issue, folder):
     say("approve", issue, "--by", "Camille")
     story = folder / "issues" / issue / "issue.md"
