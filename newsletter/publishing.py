@@ -76,10 +76,11 @@ def approve(
 ) -> Approved:
     """Freeze the edition as it stands, and sign its digest.
 
-    Raise ChecksFailed when the checks find an error, NotApproved when *by* may not sign, Conflict
-    when the issue has begun to leave.
+    Raise NotFound when there is no such folder, ChecksFailed when the checks find an error,
+    NotApproved when *by* may not sign, Conflict when the issue has begun to leave.
     """
     name = find_person(settings, by)
+    _require_folder(settings, issue_id)
     draft = draft_issue(settings, engine, issue_id)
     issue, edition = _sound(draft, issue_id)
     _check_author(settings, issue, name)
@@ -186,15 +187,19 @@ def check(
 
     Raise NotFound when there is no such folder.
     """
+    _require_folder(settings, issue_id)
+    draft = draft_issue(settings, engine, issue_id)
+    found = in_order((*draft.findings, *extra, *_spell(draft)))
+    return replace(draft, findings=found)
+
+
+def _require_folder(settings: Settings, issue_id: IssueId) -> None:
     if issue_id not in files.list_issues(settings):
         known = files.is_issue_id(issue_id)
         raise NotFound(
             f"there is no issue {issue_id}",
             remedy=f"newsletter new {issue_id}" if known else "write its day, such as 2026-11-26",
         )
-    draft = draft_issue(settings, engine, issue_id)
-    found = in_order((*draft.findings, *extra, *_spell(draft)))
-    return replace(draft, findings=found)
 
 
 def _spell(draft: Draft) -> tuple[Finding, ...]:

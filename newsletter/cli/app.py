@@ -8,8 +8,10 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from io import TextIOWrapper
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from newsletter.cli.output import Exit, exit_code, show_error, whisper
 from newsletter.errors import ConfigError, NewsletterError, StoreError
@@ -29,12 +31,32 @@ COMMANDS = (
     "reporting",
     "monitoring",
 )
+# The headings of the help, in the order in which a newcomer meets them.
+PANELS = ("Start", "Write", "Send", "After", "People", "Run")
 INTERRUPTED = 130  # what shells give for Ctrl-C
 # Of a full disk, or of the output itself: then no document can be written there either.
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
+
+class Panels(TyperGroup):
+    """The help of a group, its commands under the headings of ``rich_help_panel``."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - typer's own form
+        """Write a section for each heading; without rich, typer writes one list of them all."""
+        width = max(map(len, self.commands))
+        sections: dict[str, list[tuple[str, str]]] = {name: [] for name in PANELS}
+        for name, command in self.commands.items():
+            said = command.get_short_help_str(formatter.width - 6 - width)
+            panel = getattr(command, "rich_help_panel", None) or PANELS[0]
+            sections[str(panel)].append((name.ljust(width), said))
+        for panel, rows in sections.items():
+            with formatter.section(panel):
+                formatter.write_dl(rows)
+
+
 app = typer.Typer(
     name="newsletter",
+    cls=Panels,
     no_args_is_help=True,
     rich_markup_mode=None,  # rich's help costs 100 ms of the quarter of a second
     pretty_exceptions_enable=False,
@@ -100,7 +122,8 @@ def _name_file(error: OSError) -> StoreError:
 
 def _show_usage_error(error: Exception, *, as_json: bool) -> int:
     message = getattr(error, "format_message", lambda: str(error))()
-    if not message:  # no arguments: typer has shown the help
+    if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help itself
+        whisper(message)
         return Exit.USAGE
     context = getattr(error, "ctx", None)
     remedy = f"{context.command_path} --help" if context else "newsletter --help"

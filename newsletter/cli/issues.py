@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,7 @@ from newsletter.errors import ChecksFailed, ConfigError
 from newsletter.model import IssueId, Severity
 
 if TYPE_CHECKING:
+    from newsletter.config import Settings
     from newsletter.editions import Draft
     from newsletter.model import Finding
 
@@ -26,7 +28,7 @@ By = Annotated[str, typer.Option("--by", metavar="NAME", help="Who says so.")]
 @app.command(rich_help_panel="Write")
 def new(
     issue_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="The day it leaves (default: next free).")
+        str | None, typer.Argument(metavar="ID", help="The day it leaves (default: next free).")
     ] = None,
     *,
     as_json: AsJson = False,
@@ -81,6 +83,7 @@ def check(
     findings = _said(draft.findings, publication)
     if sarif is not None:
         _write_sarif(sarif, findings)
+    wrong = any(finding.severity is Severity.ERROR for finding in findings)
     digest = draft.edition.digest if draft.edition else None
     if as_json:
         output.show_json(
@@ -93,7 +96,8 @@ def check(
     else:
         output.show_findings(findings)
         output.say(_summary(issue_id, draft))
-    wrong = any(finding.severity is Severity.ERROR for finding in findings)
+        if draft.edition and not wrong:
+            output.say(f"Next: newsletter preview {issue_id}, then: newsletter approve {issue_id}")
     return Exit.DECIDE if wrong else Exit.DONE
 
 
@@ -122,10 +126,15 @@ def _summary(issue_id: str, draft: Draft) -> str:
         severity: sum(finding.severity is severity for finding in draft.findings)
         for severity in Severity
     }
-    said = ", ".join(f"{counts[severity]} {severity.value}" for severity in Severity)
+    said = ", ".join(_count(counts[severity], severity) for severity in Severity)
     if not draft.edition:
         return f"{issue_id}: {said}; it cannot be rendered yet"
     return f"{issue_id}: {said}; digest {draft.edition.digest[:12]}"
+
+
+def _count(number: int, severity: Severity) -> str:
+    plural = "s" if number != 1 and severity is not Severity.ADVICE else ""
+    return f"{number} {severity.value}{plural}"
 
 
 @app.command(rich_help_panel="Write")
@@ -233,7 +242,21 @@ def approve(
     if missing > 0:
         output.say(f"{missing} more signature(s) needed before it may leave.")
         return Exit.DECIDE
+    output.say(_next_departure(settings, issue_id))
     return Exit.DONE
+
+
+def _next_departure(settings: Settings, issue_id: str) -> str:
+    from newsletter.content.calendar import slot_leaving_on
+    from newsletter.sending import say_instant
+
+    slot = slot_leaving_on(date.fromisoformat(issue_id), settings)
+    if slot is None:
+        return f"No issue leaves on that day by itself. Next: newsletter send {issue_id} --now"
+    if slot.at <= now():
+        return f"Its time has come. Next: newsletter send {issue_id}"
+    leaves = say_instant(slot.at, settings.publication.zone)
+    return f"It leaves on {leaves}. Sooner: newsletter send {issue_id} --now"
 
 
 @app.command(rich_help_panel="After")

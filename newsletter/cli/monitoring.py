@@ -17,7 +17,7 @@ from newsletter.errors import ConfigError
 @app.command(rich_help_panel="After")
 def feedback(
     file: Annotated[
-        str, typer.Argument(metavar="[FILE|-]", help="A message or an mbox; - reads stdin.")
+        str, typer.Argument(metavar="FILE|-", help="A message or an mbox; - reads stdin.")
     ] = "",
     *,
     mailbox: Annotated[

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 import socket
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +10,7 @@ import pytest
 import typer
 
 from newsletter.cli import options
-from newsletter.cli.app import app, register, run
+from newsletter.cli.app import PANELS, app, register, run
 from newsletter.cli.output import Exit
 from newsletter.errors import StoreError
 from newsletter.starting import init_publication
@@ -71,7 +72,30 @@ def test_every_command_explains_itself(path, capsys):
 
 def test_the_short_help_of_every_command_fits_its_line(capsys):
     run(["--help"])
-    assert "..." not in capsys.readouterr().out.partition("Commands:")[2]
+    assert "..." not in capsys.readouterr().out.partition("Start:")[2]
+
+
+def test_the_help_shows_the_commands_in_the_order_in_which_one_meets_them(capsys):
+    run(["--help"])
+    out = capsys.readouterr().out
+    headings = [line.rstrip(":") for line in out.splitlines() if re.fullmatch(r"[A-Z]\w+:", line)]
+    assert tuple(headings) == ("Options", *PANELS)
+    assert all(f"  {name} " in out for name in {path[0] for path in COMMANDS})
+
+
+@pytest.mark.parametrize("arguments", [[], ["subscribers"]])
+def test_without_a_command_the_help_is_shown_as_it_is(capsys, arguments):
+    assert run(arguments) == Exit.USAGE
+    assert capsys.readouterr().err.startswith("Usage: newsletter")
+
+
+def test_each_step_names_the_next_one(say, issue):
+    assert f"newsletter approve {issue}" in say("check", issue)[1]
+    assert f"newsletter send {issue} --now" in say("approve", issue, "--by", "Camille")[1]
+
+
+def test_an_issue_that_is_not_there_cannot_be_signed(say):
+    assert say("approve", "2041-05-02", "--by", "Camille", "--json")[0] == Exit.USAGE
 
 
 def test_an_unknown_command_is_a_usage_error(capsys):
