@@ -6,6 +6,7 @@ in a free text: without an enhanced code that says so, no address is taken for g
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -93,6 +94,8 @@ def read_odd_bounce(message: Message, text: str) -> Report | None:
     """Return what a bounce of no standard says, as flufl.bounce reads it, or None."""
     from flufl.bounce import all_failures  # thirty detectors: only for what no standard covers
 
+    # Its detectors print a traceback for each message that they did not foresee.
+    logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL)
     try:
         temporary, permanent = all_failures(message)
     except Exception:  # noqa: BLE001 - a hostile message must not stop the mailbox

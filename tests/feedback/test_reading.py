@@ -197,6 +197,11 @@ def test_parts_inside_parts_by_the_thousand_are_for_a_person_to_read(read, raw):
     assert read(raw).kind is FeedbackKind.REPLY
 
 
+def test_a_message_that_no_detector_foresaw_prints_no_traceback(read, caplog):
+    read(b"root:x:19700:0:99999:7:::\ndaemon:*:19700:0:99999:7:::\n")
+    assert caplog.records == []
+
+
 def test_only_the_first_page_reaches_the_detectors_of_odd_bounces(read, monkeypatch):
     seen = []
     monkeypatch.setattr(
