@@ -424,7 +424,8 @@ def test_a_copy_of_a_publication_holds_until_it_is_adopted(open_desk, start_sink
     assert say("adopt") == (0, {"adopted": True})
     assert say("run")[0] == 0
     assert len(readers_of(sink)) == 2
-    assert say("run") == (0, {"decisions": []})
+    code, told = say("run")
+    assert (code, told["state"]) == (0, "due")
 
 
 def test_a_full_disk_is_one_clear_line_and_nothing_is_lost(open_desk, start_sink):
