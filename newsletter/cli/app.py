@@ -125,6 +125,7 @@ def _show_usage_error(error: Exception, *, as_json: bool) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help itself
         whisper(message)
         return Exit.USAGE
+    message = message.replace("Value error, ", "")  # pydantic's, within typer's own sentence
     context = getattr(error, "ctx", None)
     remedy = f"{context.command_path} --help" if context else "newsletter --help"
     show_error(ConfigError(message, remedy=remedy), as_json=as_json)

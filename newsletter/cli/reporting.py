@@ -48,7 +48,7 @@ def report(
 
     engine, name = Publication(config).engine, IssueId(issue_id)
     if events:
-        return _print_events(engine, name)
+        return _print_events(engine, name, as_json=as_json)
     document = running.report(engine, name, state=state)
     if by is not None:
         document[f"by_{by.value}"] = _break_down(engine, name, by)
@@ -62,13 +62,17 @@ def report(
     return Exit.DONE
 
 
-def _print_events(engine: Engine, name: IssueId) -> int:
+def _print_events(engine: Engine, name: IssueId, *, as_json: bool) -> int:
     from newsletter import running
     from newsletter.store import breakdown, database
 
     run_id = running.read(engine, name).id
     with database.read(engine) as connection:
-        for event in breakdown.stream_events(connection, run_id):
+        events = breakdown.stream_events(connection, run_id)
+        if as_json:  # one document, held in memory; without, a line each, whatever their number
+            output.show_json({"issue": name, "events": [*events]})
+            return Exit.DONE
+        for event in events:
             output.show_json_line(event)
     return Exit.DONE
 

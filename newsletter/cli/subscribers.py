@@ -220,10 +220,13 @@ def pause(
     config: ConfigPath = None,
 ) -> int:
     """Stop writing to a person until a day."""
+    from newsletter.content.calendar import local_day
     from newsletter.membership import pause_subscriber
 
     publication = Publication(config)
     day: date | None = until.date() if until else None
+    if day is not None and day < local_day(now(), publication.settings):
+        raise ConfigError(f"{day} is over", key="until", remedy="give a day to come, or none")
     person = pause_subscriber(
         publication.engine,
         publication.keys,

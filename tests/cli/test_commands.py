@@ -376,6 +376,20 @@ def test_a_file_that_is_not_there_is_one_clear_error(say):
     assert (code, "nowhere.csv" in err) == (Exit.USAGE, True)
 
 
+def test_the_events_of_a_run_are_lines_or_one_document(say, issue):
+    say("approve", issue, "--by", "Camille")
+    say("send", issue, "--now")
+    lines = say("report", issue, "--events")[1].splitlines()
+    document = json.loads(say("report", issue, "--events", "--json")[1])
+    assert document == {"issue": issue, "events": [json.loads(line) for line in lines]}
+
+
+def test_a_pause_that_is_over_is_a_usage_error(say, issue):
+    pause = ("subscribers", "pause", "alix.durand@example.org", "--until")
+    assert say(*pause, "2020-01-01")[0] == Exit.USAGE
+    assert say(*pause, "2120-01-01")[0] == Exit.DONE
+
+
 def test_resolve_needs_exactly_one_way(say, issue):
     assert say("resolve", issue)[0] == Exit.USAGE
     assert say("resolve", issue, "--resend", "--leave")[0] == Exit.USAGE
