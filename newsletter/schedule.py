@@ -278,10 +278,13 @@ def at(
     sends = not running.is_copy(settings, engine)
     scene = Scene(settings=settings, engine=engine, now=instant, sends=sends, probe=probe)
     found = tuple(judge(scene, due)[0] for due in list_due(scene))
-    return found or (next_departure(settings, instant),)
+    return found or (next_departure(settings, engine, instant),)
 
 
-def next_departure(settings: Settings, instant: datetime) -> Decision:
-    """Return the next slot that is not skipped, as ``due``."""
-    slot = next_free_slot(settings, (), instant)
+def next_departure(settings: Settings, engine: Engine, instant: datetime) -> Decision:
+    """Return the next slot that is neither skipped nor sent ahead of its time, as ``due``."""
+    with database.read(engine) as connection:
+        coming = runs.runs_since(connection, instant)
+    settled = {run.issue_id for run in coming if run.started_at or run.state is RunState.SKIPPED}
+    slot = next_free_slot(settings, settled, instant)
     return Decision(issue_id=slot.issue_id, slot_at=slot.at, state=RunState.DUE)

@@ -463,6 +463,15 @@ def test_asking_what_would_happen_writes_nothing(settings, engine, desk, approve
     assert content_of(engine) == before
 
 
+def test_the_next_departure_is_none_that_left_ahead_nor_one_that_was_skipped(
+    settings, engine, desk, approved
+):
+    edition = running.edition_to_send(settings, engine, ISSUE, today=SLOT.date())
+    running.start(settings, engine, edition, slot_at=SLOT, now=SLOT - DAY)
+    running.skip(settings, engine, IssueId("2026-05-13"), reason="pont", by=CAMILLE, now=SLOT - DAY)
+    assert schedule.next_departure(settings, engine, SLOT - HOUR).issue_id == "2026-05-21"
+
+
 @pytest.mark.parametrize(
     ("before", "expected"),
     [

@@ -127,6 +127,8 @@ def show_result(issue_id: str, result: DispatchResult) -> None:
     output.say(f"{issue_id}: {_say_tally(result.tally)}")
     if result.problem:
         output.say(f"    {result.reason}: {result.problem}")
+    if not result.finished and result.reason in {"terminated", "stopped"}:
+        output.say(f"    newsletter send {issue_id} goes on")
     if result.due_at:
         output.say(f"    the next deferred reader is due at {result.due_at:%H:%M} UTC")
     if result.tally.unknown > result.tally.left:

@@ -62,7 +62,7 @@ def run(
     report = schedule.tick(settings, engine, keys, now(), launch=launch)
     if report.errors and not report.decisions:
         raise _failed(report.errors)
-    decisions = tuple(report.decisions) or (schedule.next_departure(settings, report.at),)
+    decisions = tuple(report.decisions) or (schedule.next_departure(settings, engine, report.at),)
     return _show_decisions(decisions, results, zone=zone, as_json=as_json, problems=report.errors)
 
 
