@@ -225,14 +225,21 @@ def _presentable(nodes: Sequence[Node], templates: Templates) -> tuple[Node, ...
 
 
 def _without_echoes(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Leave out that a figure cites no source where the source it names is unknown."""
+    """Leave out what only repeats another finding.
+
+    A figure cites no source where the source it names is unknown; an audience cannot be told where
+    the reading has found the segment unknown.
+    """
     unknown = {(f.file, f.line) for f in findings if f.code == "unknown_source"}
-    return tuple(
-        finding
-        for finding in findings
-        if finding.code != "figure_without_source"
-        or not any((finding.file, (finding.line or 0) + below) in unknown for below in range(1, 6))
-    )
+    segment_told = any(finding.code == "unknown_segment" for finding in findings)
+
+    def echoes(finding: Finding) -> bool:
+        if finding.code == "unknown-segment":
+            return segment_told
+        below = {(finding.file, (finding.line or 0) + lines) for lines in range(1, 6)}
+        return finding.code == "figure_without_source" and not unknown.isdisjoint(below)
+
+    return tuple(finding for finding in findings if not echoes(finding))
 
 
 # --- what the checks need ------------------------------------------------------------------------

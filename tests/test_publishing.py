@@ -297,6 +297,35 @@ def test_a_slot_is_skipped_by_name(settings, engine, now):
         running.stop(engine, ISSUE, by=CAMILLE, now=now)
 
 
+@pytest.mark.parametrize(
+    ("written", "readers"),
+    [("mensuel", 2), ("Mensuelle, ELUS", 1), ("elus", 1), ("hebdo", 2)],
+)
+def test_an_issue_goes_to_those_whom_its_header_names(tmp_path, engine, now, written, readers):
+    extra = '[segments.elus]\nprofiles = ["collectivite"]\n'
+    settings = open_publication(tmp_path, extra)
+    header = write_issue(settings, ISSUE) / "issue.md"
+    text = header.read_text("utf-8").replace("exemples:", f"segment: {written}\nexemples:")
+    header.write_text(text, encoding="utf-8")
+    with database.write(engine) as connection:
+        add_reader(connection, 1)
+        add_reader(connection, 2, frequency="monthly")
+        add_reader(connection, 3, frequency="monthly", profile="collectivite")
+        add_reader(connection, 4, profile="collectivite")
+    approve(settings, engine, now)
+    run = running.start(settings, engine, to_send(settings, engine, now), slot_at=now, now=now)
+    assert run.audience == readers
+
+
+def test_an_unknown_segment_is_said_once(settings, engine, now):
+    header = write_issue(settings, ISSUE) / "issue.md"
+    text = header.read_text("utf-8").replace("exemples:", "segment: mensuell\nexemples:")
+    header.write_text(text, encoding="utf-8")
+    found = publishing.check(settings, engine, ISSUE).findings
+    (told,) = [finding for finding in found if "segment" in finding.code]
+    assert (told.line, told.facts["nearest"]) == (5, "mensuelle")
+
+
 @pytest.mark.parametrize("day", ["2026-05-14", "2026-05-16"])  # Ascension; a Saturday
 def test_a_day_on_which_nothing_leaves_is_not_skipped(settings, engine, now, day):
     with pytest.raises(ConfigError, match=f"no issue leaves on {day}") as refused:

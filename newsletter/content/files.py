@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
+from newsletter.audience.segments import FREQUENCY_WORDS
 from newsletter.config import FILE_NAME, Settings
 from newsletter.content.blocks import BlockDeclaration
 from newsletter.content.debris import compose, decode, is_text
@@ -122,7 +123,7 @@ def _open_house(settings: Settings, templates: Templates, registries: Registries
             "territory": taxonomy.territories,
             "profiles": taxonomy.profiles,
         },
-        segments=tuple(settings.segments),
+        segments=(*settings.segments, *FREQUENCY_WORDS),
         people=tuple(person.name for person in settings.people),
         find_picture=lambda path, file: _find_picture(settings, path, file),
     )

@@ -115,13 +115,14 @@ class _Head:
         self.findings.append(find(code, self.place(name), **facts))
 
     def segment(self) -> str:
-        segment = self.get("segment", "")
         known = {fold(name): name for name in self.house.segments}
-        if segment and fold(segment) not in known:
-            near = nearest(segment, self.house.segments)
-            self._report("unknown_segment", "segment", value=shorten(segment), nearest=near)
-            return segment  # never an issue for everybody by mistake
-        return known.get(fold(segment), "")
+        words = [word for part in self.get("segment", "").split(",") if (word := part.strip())]
+        for word in words:
+            if fold(word) not in known:
+                near = nearest(word, self.house.segments)
+                self._report("unknown_segment", "segment", value=shorten(word), nearest=near)
+        # What is unknown is kept as written: never an issue for everybody by mistake.
+        return ", ".join(known.get(fold(word), word) for word in words)
 
     def author(self) -> str:
         author = self.get("author", "")
