@@ -169,6 +169,33 @@ def test_a_variable_of_no_section_is_named(write, variable, said):
     assert (error.path, said in error.message) == (variable, True)
 
 
+@pytest.mark.parametrize(
+    ("extra", "variable"),
+    [
+        ("[relay]\npassword = 'secret'\n", "NEWSLETTER_RELAY__PASSWORD"),
+        (
+            "[database]\nurl = 'postgresql+psycopg://us:secret@db.example/x'\n",
+            "NEWSLETTER_DATABASE__URL",
+        ),
+    ],
+)
+def test_a_password_in_a_file_that_others_read_is_refused(write, extra, variable):
+    path = write(extra)
+    path.chmod(0o644)
+    error = refusal(path)
+    assert (variable in error.remedy, error.line, "secret" in str(error)) == (
+        True, line_of(path, "secret"), False,
+    )  # fmt: skip
+    path.chmod(0o600)
+    assert config.load_settings(path, environ={})
+
+
+def test_a_database_without_a_password_may_stand_in_a_file_that_others_read(write):
+    path = write("[database]\nurl = 'postgresql+psycopg://us@db.example:5432/x'\n")
+    path.chmod(0o644)
+    assert config.load_settings(path, environ={})
+
+
 def test_a_password_in_the_relay_url_is_refused(write):
     error = refusal(write("[relay]\nurl = 'smtp://me:secret@relay.example'\n"))
     assert "secret" not in error.message

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = 
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", path=str(path)) from None
     data = _parse_toml(source, path)
+    _refuse_shown_secrets(data, source, path)
     _merge_environment(data, environ)
     try:
         return Settings(root=path.resolve().parent, **data)
@@ -73,6 +75,38 @@ def _parse_toml(source: str, path: Path) -> dict[str, Any]:
         raise ConfigError(
             f"is not valid TOML: {said}", path=str(path), line=line, remedy="mend that line"
         ) from None
+
+
+def _refuse_shown_secrets(data: Mapping[str, Any], source: str, path: Path) -> None:
+    """Refuse a password in a file that others can read (T13); the environment keeps it better."""
+    if not stat.S_IMODE(path.stat().st_mode) & 0o077:
+        return
+    for key in _keys_with_secrets(data):
+        variable = ENVIRONMENT_PREFIX + key.upper().replace(".", "__")
+        in_list = key.startswith("relays.")  # which no variable reaches
+        raise ConfigError(
+            f"{key} holds a password, and others can read this file",
+            key=key,
+            path=str(path),
+            line=_line_of_key(source, key.split(".")),
+            remedy=f"chmod 600 {path}" + ("" if in_list else f", or put it in {variable}"),
+        )
+
+
+def _keys_with_secrets(data: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the keys of a file that hold a password; whether they are right is judged later."""
+    relays = data.get("relays")
+    tables = {"relay": data.get("relay")}
+    tables |= {
+        f"relays.{i}": one for i, one in enumerate(relays if isinstance(relays, list) else ())
+    }
+    for name, table in tables.items():
+        if isinstance(table, dict) and table.get("password"):
+            yield f"{name}.password"
+    database = data.get("database")
+    url = database.get("url") if isinstance(database, dict) else None
+    if isinstance(url, str) and re.match(r"[^/]+://[^/@]*:[^/@]+@", url):
+        yield "database.url"
 
 
 def _merge_environment(data: dict[str, Any], environ: Mapping[str, str]) -> None:
