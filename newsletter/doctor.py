@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from newsletter.config import PLACEHOLDER, Settings, load_keys
+from newsletter.delivery.signing import load_signer
 from newsletter.errors import ConfigError, NewsletterError, RelayError
 from newsletter.metrics import HEARTBEAT_LIMIT, find_unclaimed
 from newsletter.running import is_copy
@@ -60,6 +61,7 @@ def diagnose(
         _look_at_time_zones(settings),
         _look_at_legal_notice(settings),
         _look_at_relay(settings, probe),
+        *_look_at_signing(settings),
         *_look_at_domain(settings, look_up),
     )
 
@@ -177,6 +179,18 @@ def _look_at_relay(settings: Settings, probe: Probe) -> Diagnosis:
             part="relay", health=Health.BAD, seen=error.message, remedy=error.remedy or ""
         )
     return Diagnosis(part="relay", health=Health.GOOD, seen=seen)
+
+
+def _look_at_signing(settings: Settings) -> Iterator[Diagnosis]:
+    try:
+        signer = load_signer(settings)
+    except ConfigError as error:
+        seen, remedy = str(error), error.remedy or ""
+        yield Diagnosis(part="signing", health=Health.BAD, seen=seen, remedy=remedy)
+        return
+    if signer is not None:
+        seen = f"selector {settings.relay.dkim.selector}"
+        yield Diagnosis(part="signing", health=Health.GOOD, seen=seen)
 
 
 def _look_at_domain(settings: Settings, look_up: LookUp) -> Iterator[Diagnosis]:

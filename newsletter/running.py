@@ -19,6 +19,7 @@ from newsletter.checks.catalogue import errors
 from newsletter.config import Settings
 from newsletter.content import files
 from newsletter.content.calendar import local_day, slot_near
+from newsletter.delivery.signing import load_signer
 from newsletter.editions import Draft, draft_issue, read_frozen, wanted_json
 from newsletter.errors import ConfigError, Conflict, Held, NotFound
 from newsletter.model import DeliveryState, Edition, HeldReason, IssueId, Run, RunState
@@ -113,8 +114,10 @@ def start(
 ) -> Run:
     """Begin the run of an edition: its audience is frozen, its examples are featured.
 
-    Raise Conflict when the run has begun already, here or elsewhere.
+    Raise Conflict when the run has begun already, here or elsewhere; ConfigError when messages
+    could not be signed: its 24 h must not begin to run out for that.
     """
+    load_signer(settings)
     day = local_day(now, settings)
     with database.write(engine) as connection:
         run = runs.ensure_run(connection, edition.issue_id, slot_at=slot_at, now=now)

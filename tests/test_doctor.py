@@ -125,3 +125,8 @@ def test_a_resolver_that_does_not_answer_is_a_warning(public, now):
         raise OSError("timed out")
 
     assert look(public, now, broken)["SPF"].health is Health.WARNING
+
+
+def test_a_signing_key_that_cannot_be_used_is_bad(public, now):
+    signing = look(public, now)["signing"]
+    assert (signing.health, "relay.dkim.key_file" in signing.remedy) == (Health.BAD, True)

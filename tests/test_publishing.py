@@ -297,6 +297,18 @@ def test_a_slot_is_skipped_by_name(settings, engine, now):
         running.stop(engine, ISSUE, by=CAMILLE, now=now)
 
 
+def test_a_run_that_could_not_be_signed_does_not_begin(tmp_path, engine, now):
+    settings = open_publication(tmp_path)
+    write_issue(settings, ISSUE)
+    approve(settings, engine, now)
+    edition = to_send(settings, engine, now)
+    unsigned = open_publication(tmp_path, '[relay.dkim]\nselector = "s"\nkey_file = "none.pem"\n')
+    with pytest.raises(ConfigError):
+        running.start(unsigned, engine, edition, slot_at=now, now=now)
+    with pytest.raises(NotFound):
+        running.read(engine, ISSUE)
+
+
 @pytest.mark.parametrize(
     ("written", "readers"),
     [("mensuel", 2), ("Mensuelle, ELUS", 1), ("elus", 1), ("hebdo", 2)],
