@@ -193,6 +193,17 @@ def check(
     return replace(draft, findings=found)
 
 
+def require_rendering(draft: Draft, issue_id: IssueId) -> tuple[Issue, Edition]:
+    """Return the issue and the edition of a draft; raise ChecksFailed when there is none."""
+    if draft.edition is None or draft.issue is None:
+        raise ChecksFailed(
+            f"the issue {issue_id} cannot be rendered",
+            findings=draft.findings,
+            remedy=f"newsletter check {issue_id}",
+        )
+    return draft.issue, draft.edition
+
+
 def _require_folder(settings: Settings, issue_id: IssueId) -> None:
     if issue_id not in files.list_issues(settings):
         known = files.is_issue_id(issue_id)

@@ -25,12 +25,12 @@ from newsletter.delivery.pages import StopFlag
 from newsletter.delivery.signing import load_signer
 from newsletter.delivery.smtp import submit_one
 from newsletter.delivery.states import Reply
-from newsletter.errors import ChecksFailed, ConfigError, Held, NotFound, RowError
+from newsletter.errors import ConfigError, Held, NotFound, RowError
 from newsletter.mail.compose import Reader, compile_message
 from newsletter.mail.proofs import Summary, add_summary
 from newsletter.mail.single import Letter, compose_single, make_proof
 from newsletter.model import Edition, Finding, HeldReason, IssueId, Run, RunState, Subscriber, Tally
-from newsletter.publishing import approval_state, check, proof_number
+from newsletter.publishing import approval_state, check, proof_number, require_rendering
 from newsletter.running import Probe, is_public
 from newsletter.store import audience, database, runs
 
@@ -170,7 +170,7 @@ def rehearse(
     progress: Callable[[int, int], None] | None = None,
 ) -> Rehearsal:
     """Compose the message of every reader who would receive the issue today; send none."""
-    edition = _edition_of(settings, engine, issue_id)
+    _, edition = require_rendering(check(settings, engine, issue_id), issue_id)
     compiled = compile_message(edition, settings=settings, keys=keys, run_id=0, date=now)
     day = local_day(now, settings)
     size, count = 0, 0
@@ -192,17 +192,6 @@ def _reader(person: Subscriber) -> Reader:
         "greeting_name": person.first_name,
     }
     return Reader(subscriber_id=person.id, address=person.address, values=values)
-
-
-def _edition_of(settings: Settings, engine: Engine, issue_id: IssueId) -> Edition:
-    draft = check(settings, engine, issue_id)
-    if draft.edition is None:
-        raise ChecksFailed(
-            f"the issue {issue_id} cannot be rendered",
-            findings=draft.findings,
-            remedy=f"newsletter check {issue_id}",
-        )
-    return draft.edition
 
 
 # --- a proof -------------------------------------------------------------------------------------
@@ -234,25 +223,20 @@ def send_proof(
     """
     recipients = _proof_recipients(settings, to)
     draft = check(settings, engine, issue_id)
-    if draft.edition is None or draft.issue is None:
-        raise ChecksFailed(
-            f"the issue {issue_id} cannot be rendered",
-            findings=draft.findings,
-            remedy=f"newsletter check {issue_id}",
-        )
-    number = proof_number(engine, draft.edition, draft.issue, now)
-    signed = _signed_by(settings, engine, draft.edition)
+    issue, edition = require_rendering(draft, issue_id)
+    number = proof_number(engine, edition, issue, now)
+    signed = _signed_by(settings, engine, edition)
     summary = Summary(
         issue_id=issue_id,
         number=number,
-        digest=draft.edition.digest,
+        digest=edition.digest,
         findings=draft.findings,
         signed=signed,
         needed=settings.approval.needed,
         waiting=[person.name for person in _approvers(settings) if person.name not in signed],
     )
     proof = add_summary(
-        make_proof(draft.edition, settings=settings, number=number),
+        make_proof(edition, settings=settings, number=number),
         summary,
         language=settings.publication.language,
     )

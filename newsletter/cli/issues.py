@@ -155,21 +155,17 @@ def render(
     index.html, web.html, issue.txt, issue.eml, social.txt, edition.json and the pictures.
     """
     from newsletter.publishing import check as check_issue
+    from newsletter.publishing import require_rendering
     from newsletter.rendering import write_rendering
 
     publication = Publication(config)
     draft = check_issue(publication.settings, publication.engine, IssueId(issue_id))
-    if draft.edition is None or draft.issue is None:
-        raise ChecksFailed(
-            f"the issue {issue_id} cannot be rendered",
-            findings=tuple(_said(draft.findings, publication)),
-            remedy=f"newsletter check {issue_id}",
-        )
+    issue, edition = require_rendering(draft, IssueId(issue_id))
     folder = out or publication.settings.root / "out" / issue_id
     written = write_rendering(
         publication.settings,
-        draft.issue,
-        draft.edition,
+        issue,
+        edition,
         folder,
         inline_images=inline_images,
     )
@@ -177,7 +173,7 @@ def render(
         output.show_json(
             {
                 "issue": issue_id,
-                "digest": draft.edition.digest,
+                "digest": edition.digest,
                 "files": [str(path) for path in written],
             }
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,7 +14,7 @@ from newsletter.cli.app import app
 from newsletter.cli.options import AsJson, ConfigPath, IssueArgument, Publication, name_actor, now
 from newsletter.cli.output import Exit
 from newsletter.errors import ConfigError
-from newsletter.model import IssueId, Tally
+from newsletter.model import IssueId, Run, RunState, Tally
 
 if TYPE_CHECKING:
     from newsletter.delivery.dispatch import DispatchResult
@@ -75,17 +75,15 @@ def send(
             stop=stop,
         )
     if as_json:
-        output.show_json(
-            {
-                "issue": sent.issue_id,
-                "slot": sent.slot_at,
-                "state": sent.state.value,
-                "reason": sent.reason,
-            }
-        )
+        output.show_json(run_json(sent.issue_id, sent.slot_at, sent.state, sent.reason))
     else:
         _show_sent(sent)
     return dispatch_code(sent.result)
+
+
+def run_json(issue_id: str, slot_at: datetime, state: RunState, reason: str) -> dict[str, Any]:
+    """Return where a run stands as DESIGN 8 writes it."""
+    return {"issue": issue_id, "slot": slot_at, "state": state.value, "reason": reason}
 
 
 def stop_on_sigterm() -> threading.Event:
@@ -207,7 +205,7 @@ def stop(
     publication = Publication(config)
     who = name_actor(publication.settings, by)
     run = running.stop(publication.engine, IssueId(issue_id), by=who, now=now())
-    return _tell_run(run.issue_id, run.slot_at, run.state.value, run.reason, as_json=as_json)
+    return _tell_run(run, as_json=as_json)
 
 
 @app.command(rich_help_panel="Send")
@@ -231,14 +229,14 @@ def skip(
         by=name_actor(publication.settings, by),
         now=now(),
     )
-    return _tell_run(run.issue_id, run.slot_at, run.state.value, run.reason, as_json=as_json)
+    return _tell_run(run, as_json=as_json)
 
 
-def _tell_run(issue: str, slot: datetime, state: str, reason: str, *, as_json: bool) -> int:
+def _tell_run(run: Run, *, as_json: bool) -> int:
     if as_json:
-        output.show_json({"issue": issue, "slot": slot, "state": state, "reason": reason})
+        output.show_json(run_json(run.issue_id, run.slot_at, run.state, run.reason))
     else:
-        output.say(f"{issue}: {state}" + (f" ({reason})" if reason else ""))
+        output.say(f"{run.issue_id}: {run.state}" + (f" ({run.reason})" if run.reason else ""))
     return Exit.DONE
 
 

@@ -13,7 +13,7 @@ from newsletter.cli import output
 from newsletter.cli.app import app
 from newsletter.cli.options import AsJson, ConfigPath, Publication, now
 from newsletter.cli.output import Exit
-from newsletter.cli.sending import dispatch_code, show_result, stop_on_sigterm
+from newsletter.cli.sending import dispatch_code, run_json, show_result, stop_on_sigterm
 from newsletter.errors import ConfigError, StoreError
 from newsletter.model import HeldReason, RunId, RunState
 
@@ -113,13 +113,10 @@ def _result_of(
 
 
 def _decision_json(decision: Decision, result: DispatchResult | None) -> dict[str, Any]:
-    done = result is not None and result.finished
-    return {
-        "issue": decision.issue_id,
-        "slot": decision.slot_at,
-        "state": (RunState.DONE if done else decision.state).value,
-        "reason": result.reason if result else decision.reason,
-    }
+    state, reason = decision.state, decision.reason
+    if result is not None:
+        state, reason = RunState.DONE if result.finished else state, result.reason
+    return run_json(decision.issue_id, decision.slot_at, state, reason)
 
 
 def _show_decision(decision: Decision, result: DispatchResult | None, zone: ZoneInfo) -> None:
