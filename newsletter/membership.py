@@ -21,10 +21,10 @@ from newsletter.audience.addresses import read_address
 from newsletter.audience.consent import Act
 from newsletter.audience.entries import Entry, Statement, read_entries
 from newsletter.audience.importing import ImportPlan
-from newsletter.audience.sheets import read_sheet
+from newsletter.audience.sheets import MAX_CELL, read_sheet
 from newsletter.audience.suppression import Reason, fingerprint
 from newsletter.audience.tokens import TokenFacts
-from newsletter.config import Keys, Settings
+from newsletter.config import CONTROLS, Keys, Settings
 from newsletter.errors import Conflict, NotFound, RowError
 from newsletter.model import Subscriber, SubscriberId, SubscriberState
 from newsletter.store import (
@@ -277,14 +277,16 @@ def add_subscriber(
 ) -> Subscriber:
     """Put one person on the list by hand.
 
-    Raise RowError for a wrong address or no basis (P1), Conflict for somebody who is there already
-    or who must not be brought back (P11).
+    Raise RowError for a wrong address or text, or no basis (P1), Conflict for somebody who is there
+    already or who must not be brought back (P11).
     """
     if not basis or not evidence:
         raise RowError(
             "a legal basis and its evidence are missing",
             remedy="say why we may write to this person: --basis consentement --evidence TEXT",
         )
+    for name, text in {"basis": basis, "evidence": evidence, **fields}.items():
+        _refuse_odd(name, text)
     parsed = read_address(address)
     entry = Entry(line=0, address=parsed, basis=basis, evidence=evidence, **fields)
     with database.write(engine) as connection:
@@ -299,6 +301,14 @@ def add_subscriber(
             random_bytes=random_bytes,
         )
         return audience.get(connection, subscriber_id)
+
+
+def _refuse_odd(name: str, text: str) -> None:
+    """What no cell of a list may hold, no other way in may bring either (T8)."""
+    if CONTROLS.search(text):
+        raise RowError(f"{name} holds a control character", remedy="type it on one line")
+    if len(text) > MAX_CELL:
+        raise RowError(f"{name} is longer than {MAX_CELL:,} characters", remedy="shorten it")
 
 
 def _refuse_known(connection: Connection, keys: Keys, address_key: str) -> None:

@@ -269,6 +269,16 @@ def test_adding_by_hand_needs_basis_and_evidence(engine, keys, now):
         )
 
 
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [("first_name", "Alix\r\nBcc: x"), ("organisation", "x" * 1_001), ("evidence", "a\x00b")],
+)
+def test_no_hand_adds_what_no_list_may_hold(engine, keys, now, field, text):
+    values = {"basis": "consentement", "evidence": "x", field: text}
+    with pytest.raises(RowError, match=field):
+        membership.add_subscriber(engine, keys, "a@example.org", by="", now=now, **values)
+
+
 def test_adding_somebody_twice_is_a_conflict(alix, engine, keys, now):
     with pytest.raises(Conflict, match="already"):
         membership.add_subscriber(
