@@ -108,7 +108,15 @@ def withdraw(
 
 
 def _check_author(settings: Settings, issue: Issue, name: str) -> None:
-    if not settings.approval.author_may_approve and issue.author.casefold() == name.casefold():
+    if settings.approval.author_may_approve:
+        return
+    if not issue.author:  # else leaving the line out would lift the rule
+        key = alias("author", settings.publication.language)
+        raise NotApproved(
+            f"the issue {issue.id} does not say who wrote it",
+            remedy=f"write « {key}: NAME » in its header: [approval] author_may_approve is off",
+        )
+    if issue.author.casefold() == name.casefold():
         raise NotApproved(
             f"{name} wrote this issue and may not approve it",
             remedy="ask somebody else: [approval] author_may_approve is off",

@@ -103,6 +103,15 @@ def test_the_author_may_be_kept_from_approving(tmp_path, engine, now):
     assert approve(settings, engine, now, by=DOMINIQUE).signatures.complete
 
 
+def test_leaving_the_author_out_does_not_lift_the_rule(tmp_path, engine, now):
+    settings = open_publication(tmp_path, "[approval]\nauthor_may_approve = false\n")
+    header = write_issue(settings, ISSUE) / "issue.md"
+    text = header.read_text("utf-8").replace(f"auteur: {CAMILLE}\n", "")
+    header.write_text(text, encoding="utf-8")
+    with pytest.raises(NotApproved, match="does not say who wrote it"):
+        approve(settings, engine, now, by=DOMINIQUE)
+
+
 def test_withdrawing_holds_the_issue_until_it_is_approved_again(settings, engine, issue, now):
     approve(settings, engine, now)
     assert publishing.withdraw(settings, engine, ISSUE, by=CAMILLE, now=now) == 1
