@@ -12,6 +12,7 @@ from newsletter.cli import output
 from newsletter.cli.app import app
 from newsletter.cli.options import AsJson, ConfigPath, Publication, now
 from newsletter.cli.output import Exit
+from newsletter.errors import ConfigError
 
 if TYPE_CHECKING:
     from newsletter.examples.reports import CollectReport, EntryReport, FeedReport
@@ -111,7 +112,9 @@ def examples(
     from newsletter.store import database
     from newsletter.store.examples import list_examples
 
-    with database.read(Publication(config).engine) as connection:
+    publication = Publication(config)
+    _know_objective(publication, objective)
+    with database.read(publication.engine) as connection:
         found = list_examples(connection, unused=unused, objective=objective, search=search)
     if as_json:
         output.show_json({"examples": [asdict(example) for example in found]})
@@ -137,3 +140,14 @@ def examples(
     )
     output.say(f"{len(found)} examples")
     return Exit.DONE
+
+
+def _know_objective(publication: Publication, objective: str) -> None:
+    """A misspelt slug would answer that there are no examples."""
+    known = [term.slug for term in publication.settings.taxonomy.objectives]
+    if objective and objective not in known:
+        raise ConfigError(
+            f"{objective!r} is no objective of newsletter.toml",
+            key="objective",
+            remedy=f"one of: {', '.join(known)}" if known else "drop --objective",
+        )

@@ -410,6 +410,10 @@ def test_a_copied_database_holds_until_it_is_adopted(say, issue, folder):
     assert say("send", issue, "--now")[0] == Exit.DONE
 
 
+def test_an_objective_that_is_none_is_a_usage_error(say):
+    assert say("examples", "--objective", "hybridatoin")[0] == Exit.USAGE
+
+
 def test_blocks_are_listed_with_how_to_write_them(say):
     blocks = json.loads(say("blocks", "--json")[1])["blocks"]
     assert {"chiffre", "ressource", "temoignage", "evenement"} <= {one["name"] for one in blocks}
