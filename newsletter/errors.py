@@ -11,6 +11,8 @@ NewsletterError                  root: carries code, path, line, remedy
 ├── HeaderError(header)          a value that may not stand in a header, an address      → exit 1
 ├── TokenError                   a link that is not ours, or no longer                   → exit 1
 ├── RowError                     one row of an import                                    → exit 1
+├── FileError                    a file or a folder that nobody foresaw to be unusable   → exit 3
+├── TickFailed                   one tick of the schedule that could do nothing          → exit 3
 ├── StoreError                   the database                                            → exit 3
 │   ├── Conflict                 somebody else changed it first                          → exit 1
 │   ├── NotFound                 no such issue, run, subscriber                          → exit 2
@@ -166,6 +168,18 @@ class RowError(NewsletterError):
     """One row of an imported list is refused; ``line`` is its line in the file."""
 
     code = "row"
+
+
+class FileError(NewsletterError):
+    """A file or a folder cannot be used; ``path`` names it."""
+
+    code = "file"
+
+
+class TickFailed(NewsletterError):
+    """A tick of the schedule could do nothing; the message says why, part by part."""
+
+    code = "tick"
 
 
 class StoreError(NewsletterError):

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from newsletter.cli.output import Exit, exit_code, show_error, whisper
-from newsletter.errors import ConfigError, NewsletterError, StoreError
+from newsletter.errors import ConfigError, FileError, NewsletterError
 
 # Typer carries its own copy of click: its usage errors descend from this class.
 ClickException = typer.BadParameter.__mro__[2]
@@ -100,24 +100,17 @@ def _show_failure(error: Exception, *, as_json: bool) -> int:
         whisper(f"newsletter: {error.strerror} — make room, then run it again")
         return Exit.OUTSIDE
     if isinstance(error, OSError) and error.filename:
-        error = _name_file(error)
+        error = FileError(
+            f"cannot be used: {error.strerror}",
+            path=str(error.filename),
+            remedy="mend its rights, then run it again",
+        )
     if isinstance(error, NewsletterError):
         show_error(error, as_json=as_json)
         return exit_code(error)
     if isinstance(error, ClickException):
         return _show_usage_error(error, as_json=as_json)
     return _show_bug(error, as_json=as_json)
-
-
-def _name_file(error: OSError) -> StoreError:
-    """A file or a folder that nobody foresaw to be unreadable is no bug of ours."""
-    named = StoreError(
-        f"cannot be used: {error.strerror}",
-        path=str(error.filename),
-        remedy="mend its rights, then run it again",
-    )
-    named.code = "file"
-    return named
 
 
 def _show_usage_error(error: Exception, *, as_json: bool) -> int:

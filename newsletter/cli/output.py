@@ -41,6 +41,8 @@ def exit_code(error: errors.NewsletterError) -> Exit:
             return Exit.DECIDE
         case errors.FeedError() | errors.StoreError() | errors.RelayError():
             return Exit.OUTSIDE
+        case errors.FileError() | errors.TickFailed():
+            return Exit.OUTSIDE
         case _:
             return Exit.DECIDE
 

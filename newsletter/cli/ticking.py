@@ -14,7 +14,7 @@ from newsletter.cli.app import app
 from newsletter.cli.options import AsJson, ConfigPath, Publication, now
 from newsletter.cli.output import Exit
 from newsletter.cli.sending import dispatch_code, run_json, show_result, stop_on_sigterm
-from newsletter.errors import ConfigError, StoreError
+from newsletter.errors import ConfigError, TickFailed
 from newsletter.model import HeldReason, RunId, RunState
 
 if TYPE_CHECKING:
@@ -61,15 +61,10 @@ def run(
 
     report = schedule.tick(settings, engine, keys, now(), launch=launch)
     if report.errors and not report.decisions:
-        raise _failed(report.errors)
+        why = "; ".join(report.errors)
+        raise TickFailed(why, remedy="mend that, then: newsletter run")
     decisions = tuple(report.decisions) or (schedule.next_departure(settings, engine, report.at),)
     return _show_decisions(decisions, results, zone=zone, as_json=as_json, problems=report.errors)
-
-
-def _failed(problems: Sequence[str]) -> StoreError:
-    failure = StoreError("; ".join(problems), remedy="mend that, then: newsletter run")
-    failure.code = "tick"
-    return failure
 
 
 def _instant(text: str, zone: ZoneInfo) -> datetime:

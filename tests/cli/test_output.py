@@ -31,6 +31,8 @@ CODES = {
     errors.RowError("x"): Exit.DECIDE,
     errors.Conflict("x"): Exit.DECIDE,
     errors.FeedError("x", url="https://flux.example/"): Exit.OUTSIDE,
+    errors.FileError("x"): Exit.OUTSIDE,
+    errors.TickFailed("x"): Exit.OUTSIDE,
     errors.StoreError("x"): Exit.OUTSIDE,
     errors.Busy("x"): Exit.OUTSIDE,
     errors.RelayError("x", host="h"): Exit.OUTSIDE,
