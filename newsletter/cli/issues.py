@@ -97,8 +97,19 @@ def check(
         output.show_findings(findings)
         output.say(_summary(issue_id, draft))
         if draft.edition and not wrong:
-            output.say(f"Next: newsletter preview {issue_id}, then: newsletter approve {issue_id}")
+            _say_next(publication, name)
     return Exit.DECIDE if wrong else Exit.DONE
+
+
+def _say_next(publication: Publication, name: IssueId) -> None:
+    """Name the step after a sound check; there is none once the issue has begun to leave."""
+    from newsletter.store import database, runs
+
+    with database.read(publication.engine) as connection:
+        run = runs.read_run(connection, name)
+    if run is None or run.started_at is None:
+        by = " --by NAME" if publication.settings.people else ""
+        output.say(f"Next: newsletter preview {name}, then: newsletter approve {name}{by}")
 
 
 def _ask_links(publication: Publication, draft: Draft) -> tuple[Finding, ...]:

@@ -92,6 +92,8 @@ def test_without_a_command_the_help_is_shown_as_it_is(capsys, arguments):
 def test_each_step_names_the_next_one(say, issue):
     assert f"newsletter approve {issue}" in say("check", issue)[1]
     assert f"newsletter send {issue} --now" in say("approve", issue, "--by", "Camille")[1]
+    say("send", issue, "--now")
+    assert "Next:" not in say("check", issue)[1]
 
 
 def test_an_issue_that_is_not_there_cannot_be_signed(say):
