@@ -249,9 +249,12 @@ def correct(
 ) -> Correction:
     """Render the web copy again with a dated note below its title; the original is kept.
 
-    Raise Conflict before the issue has left: until then one edits it.
+    Raise ConfigError for an empty note, Conflict before the issue has left: until then one edits
+    it.
     """
     name = find_person(settings, by)
+    if not note.strip():
+        raise ConfigError("a correction says what was wrong", key="note", remedy="--note TEXT")
     with database.read(engine) as connection:
         run = runs.read_run(connection, issue_id)
         edition = content.read_edition(connection, run.digest) if run and run.digest else None

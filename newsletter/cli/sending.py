@@ -220,6 +220,8 @@ def skip(
     """Plan no issue for a slot."""
     from newsletter import running
 
+    if not reason.strip():
+        raise ConfigError("say why there is no issue", key="reason", remedy="--reason TEXT")
     publication = Publication(config)
     run = running.skip(
         publication.settings,

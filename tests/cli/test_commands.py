@@ -251,6 +251,14 @@ def test_what_was_sent_is_no_longer_skipped(say, issue):
     assert (code, "was sent" in err) == (Exit.DECIDE, True)
 
 
+@pytest.mark.parametrize(
+    "arguments", [("skip", "--reason", " "), ("correct", "--by", "Camille", "--note", "")]
+)
+def test_a_reason_that_is_empty_is_a_usage_error(say, issue, arguments):
+    command, *options_given = arguments
+    assert say(command, issue, *options_given)[0] == Exit.USAGE
+
+
 def test_a_user_without_a_name_is_named_by_number(monkeypatch):
     def unknown():
         raise KeyError("getpwuid(): uid not found: 1234")
