@@ -372,9 +372,7 @@ def _issue_text(settings: Settings, number: int) -> str:
 def _story_text(settings: Settings) -> dict[str, str]:
     language = settings.publication.language
     header = (("title", translate("Your first story", language)),)
-    body = translate(
-        "Write here, in Markdown. The blocks are listed by: `newsletter blocks`", language
-    )
+    body = translate("Write here, in Markdown: paragraphs, links, pictures, blocks.", language)
     return {f"10-{translate('story', language)}.md": _file_text(settings, header, f"{body}\n")}
 
 

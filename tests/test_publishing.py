@@ -436,6 +436,9 @@ def test_a_new_issue_takes_the_next_free_slot_and_can_leave_unedited(settings, e
     assert begun.files == ("issues/2026-05-13/issue.md", "issues/2026-05-13/10-article.md")
     text = (settings.root / begun.files[0]).read_text("utf-8")
     assert text.startswith("---\nnumero: 142\nobjet: ")
+    assert "Écrivez ici" in (settings.root / begun.files[1]).read_text("utf-8")
+    found = publishing.check(settings, engine, begun.issue_id).findings
+    assert {finding.code for finding in found} == {"no_example"}
     assert approve(settings, engine, now, issue=begun.issue_id).signatures.complete
 
 

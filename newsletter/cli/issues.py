@@ -47,7 +47,9 @@ def new(
         output.say(file)
     if begun.why:
         output.say(begun.why)
-    output.say(f"Next: write, then: newsletter check {begun.issue_id}")
+    output.say(
+        f"Next: write (newsletter blocks shows how), then: newsletter check {begun.issue_id}"
+    )
     return Exit.DONE
 
 
