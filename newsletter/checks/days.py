@@ -42,8 +42,10 @@ def _contradiction(written: WrittenDate, day: dt.date, place: Place) -> Finding:
 
 
 def past_events(checked: Checked) -> Iterator[Finding]:
-    """A block's day that is over on the day of departure, with nothing left to see of it."""
+    """An event's day that is over on the day of departure, with nothing left to see of it."""
     for block in blocks(checked.issue):
+        if checked.roles.get(block.name) != "event":
+            continue
         types = checked.fields.get(block.name, {})
         for name, kind in types.items():
             day = block.fields.get(name)

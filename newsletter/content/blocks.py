@@ -2,7 +2,7 @@
 
 In: the ``about`` of ``templates/blocks/<name>.j2``; the entries of one ``:::`` block. Out: a
 declaration; the block's fields, and findings. The engine knows no block by name: only a *role*
-says that a block holds the examples, the text kept for the web copy, or columns.
+says that a block holds the examples, the text kept for the web copy, columns, or an event.
 Never: the disk; a field that the file does not declare.
 """
 
@@ -28,6 +28,7 @@ class Role(StrEnum):
     EXAMPLES = "examples"  # the picked examples stand here
     MORE = "more"  # a link in the mail, the text itself on the web copy
     COLUMNS = "columns"  # the blocks inside stand side by side
+    EVENT = "event"  # its day is to come; a correction or a portrait may be of any day
 
     @property
     def holds_blocks(self) -> bool:

@@ -133,6 +133,30 @@ def test_two_folders_for_one_slot_are_an_error_for_both(checked):
     ]
 
 
+DATED = """::: rendezvous Ce jour-là
+date: 2026-05-06
+
+Venez.
+:::"""
+
+
+@pytest.mark.parametrize(("role", "expected"), [("event", ["past_event"]), ("", [])])
+def test_only_an_event_must_be_to_come(checked, role, expected):
+    block = BlockDeclaration(
+        name="rendezvous",
+        path="templates/blocks/rendezvous.j2",
+        fields={"date": FieldDeclaration(name="date", kind=Kind.DATE)},
+    )
+    house = House(blocks={"rendezvous": block})
+    issue = an_issue()
+    nodes = build_nodes(parse(DATED, "issues/2026-05-07/10-cuisine.md", house), house)
+    story = replace(issue.stories[0], nodes=nodes)
+    roles = {"exemples": "examples"} | ({"rendezvous": role} if role else {})
+    fields = {"rendezvous": {"date": "date"}}
+    dated = replace(issue, stories=(story,))
+    assert codes(checked, issue=dated, roles=roles, fields=fields) == expected
+
+
 # --- figures ------------------------------------------------------------------------------------
 
 SOURCE = Source(id="barometre", title="Baromètre", valid_until=date(2026, 12, 31))
