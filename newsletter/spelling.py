@@ -11,6 +11,8 @@ import subprocess
 from collections.abc import Sequence
 
 TIMEOUT_S = 10.0
+# Shorter parts of a compound are prefixes, which no dictionary lists: « co- », « éco- », « bi- ».
+PREFIX = 3
 DICTIONARIES = {"fr": "fr_FR", "en": "en_US"}
 
 
@@ -20,6 +22,23 @@ def unknown_words(words: Sequence[str], language: str) -> tuple[str, ...]:
     dictionary = DICTIONARIES.get(language)
     if hunspell is None or dictionary is None or not words:
         return ()
+    asked = sorted({*words, *(part for word in words for part in _parts(word))})
+    unknown = _ask(hunspell, dictionary, asked)
+    return tuple(sorted(word for word in unknown & set(words) if not _is_compound(word, unknown)))
+
+
+def _parts(word: str) -> list[str]:
+    """Return the parts of a compound that are words: « co-construire » has one."""
+    return [part for part in word.split("-") if len(part) > PREFIX] if "-" in word else []
+
+
+def _is_compound(word: str, unknown: set[str]) -> bool:
+    """True when an unknown compound is made of known words: « éco-quartier »."""
+    parts = _parts(word)
+    return bool(parts) and unknown.isdisjoint(parts)
+
+
+def _ask(hunspell: str, dictionary: str, words: Sequence[str]) -> set[str]:
     try:
         answer = subprocess.run(  # noqa: S603 - our own arguments, the words go in by stdin
             [hunspell, "-l", "-i", "utf-8", "-d", dictionary],
@@ -31,5 +50,5 @@ def unknown_words(words: Sequence[str], language: str) -> tuple[str, ...]:
             check=True,
         )
     except (OSError, subprocess.SubprocessError):
-        return ()
-    return tuple(sorted({word for word in answer.stdout.split() if word in set(words)}))
+        return set()
+    return set(answer.stdout.split())

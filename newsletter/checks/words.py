@@ -16,6 +16,8 @@ WORDS_LIMIT = 800
 WORDS_PER_MINUTE = 200
 _WORD = re.compile(r"\w+(?:[’'-]\w+)*")
 _ADDRESS = re.compile(r"https?://\S+|\ue000[^\ue001]*\ue001")
+# What holds a sign that no French word does: an address, a file's name, a domain.
+_TECHNICAL = re.compile(r"\S*(?:@|://|\w\.\w|/\w+/|_)\S*")
 
 
 def misspelt_names(checked: Checked) -> Iterator[Finding]:
@@ -77,10 +79,28 @@ def misspelt_words(checked: Checked, unknown: Collection[str]) -> Iterator[Findi
 
 
 def spelt_words(checked: Checked) -> tuple[str, ...]:
-    """Return the words for a dictionary: lower case only, names are nobody's business."""
+    """Return the words for a dictionary: lower case only, names are nobody's business.
+
+    The words of the taxonomy are the house's own.
+    """
     found = {
         match.group(0)
         for passage in passages(checked)
-        for match in _WORD.finditer(without_glossary(passage.text, checked))
+        for match in _WORD.finditer(_TECHNICAL.sub(" ", without_glossary(passage.text, checked)))
     }
-    return tuple(sorted(word for word in found if word.islower() and not word[0].isdigit()))
+    own = _house_words(checked)
+    return tuple(
+        sorted(
+            word
+            for word in found
+            if word.islower() and not any(map(str.isdigit, word)) and word not in own
+        )
+    )
+
+
+def _house_words(checked: Checked) -> set[str]:
+    """Return the slugs and the words of every objective, kind, profile and territory."""
+    taxonomy = checked.settings.taxonomy
+    terms = (*taxonomy.objectives, *taxonomy.kinds, *taxonomy.profiles, *taxonomy.territories)
+    labels = " ".join(f"{term.slug} {term.label.casefold()}" for term in terms)
+    return set(_WORD.findall(labels))
