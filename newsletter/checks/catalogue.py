@@ -69,10 +69,13 @@ CHECKS: Final[tuple[Check, ...]] = (
     french.missing_accents,
     french.ordinals,
     french.thousands,
+    french.number_signs,
     french.date_forms,
+    french.numeric_dates,
     french.time_forms,
     french.quotation_marks,
     french.breaking_spaces,
+    french.misplaced_spaces,
     french.repeated_words,
     french.inclusive_points,
     # words

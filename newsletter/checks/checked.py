@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from newsletter.config import Settings
+from newsletter.content.typography import OPAQUE
 from newsletter.model import (
     Block,
     Convention,
@@ -167,7 +168,13 @@ def passages(checked: Checked) -> Iterator[Passage]:
 def _prose_passages(prose: Prose) -> Iterator[Passage]:
     for opener, token in _inline_tokens(prose):
         role = Role.HEADING if opener.startswith("h") else Role.PROSE
-        yield Passage(inline_text(token), _place(prose, token), role)
+        words = "".join(_worded(child) or _closed(child) for child in token.children or ())
+        yield Passage(words, _place(prose, token), role)
+
+
+def _closed(token: Token) -> str:
+    """Return what keeps the place of code or of a personal field: « Bonjour {{ prenom }}, »."""
+    return OPAQUE if token.type in {"code_inline", "field"} else ""
 
 
 def _block_passages(block: Block, types: Mapping[str, str]) -> Iterator[Passage]:

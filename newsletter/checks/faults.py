@@ -119,6 +119,11 @@ FAULTS: Final[dict[str, Fault]] = {
         "“{text}” takes a full stop for thousands.",
         "Write “{right}”, with a space.",
     ),
+    "number_sign": Fault(
+        ADVICE,
+        "“{text}” is not how a number is announced.",
+        "Write “{right}”.",
+    ),
     "date_form": Fault(
         ADVICE,
         "“{text}” is not how a date is written.",
@@ -138,6 +143,11 @@ FAULTS: Final[dict[str, Fault]] = {
         WARNING,
         "A line could break before the sign in “{text}”.",
         "Put a no-break space there.",
+    ),
+    "misplaced_space": Fault(
+        WARNING,
+        "The space is misplaced in “{text}”.",
+        "No space before a comma or a full stop, one after.",
     ),
     "repeated_word": Fault(
         WARNING,

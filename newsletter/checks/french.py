@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import date
 from re import Match
 
 from newsletter.checks.checked import Checked, Passage, Role, passages
@@ -17,23 +18,23 @@ from newsletter.model import Finding
 
 NNBSP, NBSP = "\u202f", "\u00a0"
 _CAPITAL = "A-ZÀÂÄÇÉÈÊËÎÏÔÖÙÛÜŸŒÆ"
-# Two words or more in capitals, or one long enough to be no acronym.
-_CAPITALS = re.compile(
-    rf"\b[{_CAPITAL}]{{2,}}(?:[\s:,'’&–-]+[{_CAPITAL}'’]+)+\b|\b[{_CAPITAL}]{{8,}}\b"
-)
+# Two words or more in capitals, or one long enough to be no acronym. « CCAS, CAF, MSA » is a list.
+_CAPITALS = re.compile(rf"\b[{_CAPITAL}]{{2,}}(?:[\s'’]+[{_CAPITAL}'’]+)+\b|\b[{_CAPITAL}]{{8,}}\b")
 # Words that begin with an accented letter, by their unaccented beginning.
 _ACCENTED = {
     "Etat": "État", "Elu": "Élu", "Ecole": "École", "Etude": "Étude", "Egalit": "Égalit",
     "Energi": "Énergi", "Equip": "Équip", "Equilibr": "Équilibr", "Educati": "Éducati",
     "Evenement": "Événement", "Evénement": "Événement", "Echange": "Échange", "Econom": "Économ",
-    "Ecolog": "Écolog", "Ecrire": "Écrire", "Ecrit": "Écrit", "Ecout": "Écout", "Edit": "Édit",
+    "Ecolog": "Écolog", "Ecrire": "Écrire", "Ecrit": "Écrit", "Ecout": "Écout",
+    "Edite": "Édite", "Editi": "Éditi", "Edito": "Édito",
     "Elabor": "Élabor", "Elect": "Élect", "Elément": "Élément", "Elève": "Élève",
     "Emission": "Émission", "Epargn": "Épargn", "Epoque": "Époque", "Etape": "Étape",
-    "Etabli": "Établi", "Etudi": "Étudi", "Evalu": "Évalu", "Evolu": "Évolu", "Evit": "Évit",
+    "Etabli": "Établi", "Etudi": "Étudi", "Evalu": "Évalu", "Evolu": "Évolu", "Evite": "Évite",
     "Etonn": "Étonn", "Etendre": "Étendre", "Emerg": "Émerg", "Elarg": "Élarg",
     "Etre": "Être", "Ile": "Île", "Oeuvre": "Œuvre", "Ca": "Ça", "Etes": "Êtes",
 }  # fmt: skip
 _WHOLE = {"Etat", "Elu", "Etre", "Ile", "Ca", "Oeuvre", "Etes"}
+_ENGLISH = {"Economist", "Economics", "Economy", "Emergency"}
 _UNACCENTED = re.compile(
     r"\b(?:" + "|".join(
         rf"{word}(?:e?s)?\b" if word in _WHOLE else rf"{word}\w*" for word in _ACCENTED
@@ -60,15 +61,22 @@ _IN_CAPITALS = {
 _CAPITAL_WORD = re.compile(rf"\b[{_CAPITAL}]{{3,}}\b")
 _ORDINAL = re.compile(
     r"\b(?P<number>\d+)\s?(?P<end>i?[èée]mes?|[èé]mes?|i[èée]res?|[èé]res?|ere|iers?|nde?s?)\b"
+    r"|\b(?P<century>[IVXLC]+)(?P<ending>i?[èée]mes?)\b"
 )
+_NUMBER_SIGN = re.compile(r"\b([Nn])[oº]\s?(\d+)")
 _THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3})+(?![\d.,]?\d)")
 _DATE = re.compile(rf"\b(0\d|1(?=\s)|\d{{1,2}}|1er)(\s)({'|'.join(MONTHS_FR)})\b", re.IGNORECASE)
+_NUMERIC_DATE = re.compile(r"(?<![\d/])(\d{1,2})/(\d{1,2})/(\d{4})(?![\d/])")
 _TIME = re.compile(r"\b([01]?\d|2[0-3])\s?[hH](?:\s?([0-5]\d))?\b")
 _STRAIGHT = re.compile(r'(?<![\w(=])"([^"\n]{2,80})"')
 _BREAKING = re.compile(r"\S+ (?:[;:!?»%€](?!\w)|$)|« \S+")
+_MISPLACED = re.compile(r"[^\s–—]+\s+[,.](?=\s|$)|[^\W\d]+,[^\W\d]+")
 _REPEATED = re.compile(r"\b(\w{2,})\s+\1\b", re.IGNORECASE)
-_MAY_REPEAT = {"nous", "vous", "faire"}
-_INCLUSIVE = re.compile(r"\b\w+(?:[·•‧]\w+)+\b|\b\w+\((?:e|ne|se|trice|euse|ère)s?\)(?:s\b)?")
+_MAY_REPEAT = {"nous", "vous", "faire", "en", "très", "oui", "non", "si"}
+_INCLUSIVE = re.compile(
+    r"\b\w+(?:[·•‧]\w+)+\b|\b\w+\((?:e|ne|se|trice|euse|ère)s?\)(?:s\b)?"
+    r"|(?<![\w@./-])\w{2,}\.(?:e|ne|trice|rice|euse|ère)(?:\.?s)?\b(?![@/-]|\.\w\w)"
+)
 
 
 def french_passages(checked: Checked) -> Iterator[Passage]:
@@ -78,10 +86,11 @@ def french_passages(checked: Checked) -> Iterator[Passage]:
 
 
 def all_capitals(checked: Checked) -> Iterator[Finding]:
-    """Words shouted (A3: capitals are the layout's)."""
+    """Words shouted (A3: capitals are the layout's): said once for each passage."""
     for passage in french_passages(checked):
-        for match in _CAPITALS.finditer(without_glossary(passage.text, checked)):
-            said = shorten(match.group(0).strip(" :,"))
+        match = _CAPITALS.search(without_glossary(passage.text, checked))
+        if match:
+            said = shorten(match.group(0).strip())
             yield find("all_capitals", passage.at(match.start()), text=said)
 
 
@@ -89,7 +98,8 @@ def missing_accents(checked: Checked) -> Iterator[Finding]:
     """« Etat », « A partir », « RENTREE »: said once for each passage."""
     for passage in french_passages(checked):
         text = without_glossary(passage.text, checked)
-        found = [*_UNACCENTED.finditer(text), *_A.finditer(text), *_unaccented_capitals(text)]
+        beginnings = (match for match in _UNACCENTED.finditer(text) if match[0] not in _ENGLISH)
+        found = [*beginnings, *_A.finditer(text), *_unaccented_capitals(text)]
         if found:
             first = min(found, key=lambda match: match.start())
             words = ", ".join(match.group(0) for match in sorted(found, key=Match.start))
@@ -112,10 +122,11 @@ def _accented(word: str) -> str:
 
 
 def ordinals(checked: Checked) -> Iterator[Finding]:
-    """« 1ére », « 7ème », « 2nd »."""
+    """« 1ére », « 7ème », « 2nd », « XXIème »."""
     for passage in french_passages(checked):
         for match in _ORDINAL.finditer(passage.text):
-            right = _ordinal(match["number"], match["end"])
+            number, end = match["number"] or match["century"], match["end"] or match["ending"]
+            right = _ordinal(number, end)
             place = passage.at(match.start())
             yield find("ordinal", place, text=match.group(0), right=right)
 
@@ -135,6 +146,30 @@ def thousands(checked: Checked) -> Iterator[Finding]:
         for match in _THOUSANDS.finditer(passage.text):
             right = match.group(0).replace(".", NNBSP)
             yield find("thousands", passage.at(match.start()), text=match.group(0), right=right)
+
+
+def number_signs(checked: Checked) -> Iterator[Finding]:
+    """« no 5 » for « n° 5 »."""
+    for passage in french_passages(checked):
+        for match in _NUMBER_SIGN.finditer(passage.text):
+            right = f"{match[1]}°{NBSP}{match[2]}"
+            place = passage.at(match.start())
+            yield find("number_sign", place, text=match.group(0), right=right)
+
+
+def numeric_dates(checked: Checked) -> Iterator[Finding]:
+    """« 21/05/2026 »: a screen reader speaks fractions."""
+    for passage in french_passages(checked):
+        for match in _NUMERIC_DATE.finditer(passage.text):
+            day, month, year = map(int, match.groups())
+            place = passage.at(match.start())
+            try:
+                date(year, month, day)
+            except ValueError:
+                yield find("impossible_date", place, text=match.group(0))
+                continue
+            right = f"{'1er' if day == 1 else day} {MONTHS_FR[month - 1]} {year}"
+            yield find("date_form", place, text=match.group(0), right=right)
 
 
 def date_forms(checked: Checked) -> Iterator[Finding]:
@@ -177,6 +212,14 @@ def breaking_spaces(checked: Checked) -> Iterator[Finding]:
             if not match.group(0).endswith(" "):
                 place = passage.at(match.start())
                 yield find("breaking_space", place, text=shorten(match.group(0)))
+
+
+def misplaced_spaces(checked: Checked) -> Iterator[Finding]:
+    """« mot , mot » and « mot,mot »: what is left of a paste or of a second thought."""
+    for passage in french_passages(checked):
+        for match in _MISPLACED.finditer(passage.text):
+            place = passage.at(match.start())
+            yield find("misplaced_space", place, text=shorten(match.group(0)))
 
 
 def repeated_words(checked: Checked) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from newsletter.content.blocks import BlockDeclaration, FieldDeclaration
 from newsletter.content.house import House
 from newsletter.content.markdown import parse
 from newsletter.content.nodes import build_nodes
+from newsletter.content.typography import open_profile
 from newsletter.content.values import Kind
 from newsletter.model import (
     Digest,
@@ -39,7 +40,7 @@ FIGURE = BlockDeclaration(
     path="templates/blocks/chiffre.j2",
     fields={"source": FieldDeclaration(name="source", kind=Kind.SOURCE)},
 )
-HOUSE = House(blocks={"chiffre": FIGURE})
+HOUSE = House(blocks={"chiffre": FIGURE}, profile=open_profile("fr"))
 GOOD_HTML = (
     '<html lang="fr"><body style="background:#ffffff"><h1>Des légumes partagés</h1>'
     '<h2>Une cuisine</h2><p style="color:#333333">Bonjour.</p></body></html>'
