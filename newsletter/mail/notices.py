@@ -1,7 +1,7 @@
-"""What the letters say: to editors when something waits for them, to readers when they join.
+"""What the letters to editors say when something waits for them.
 
 In: settings, a run, facts. Out: (subject, text) in the publication's language. Never: the blame on
-anybody, a word that a reader typed (T6), an alarm without the command that ends it.
+anybody, an alarm without the command that ends it. Letters to readers: ``audience.correspondence``.
 
 Each text is one English source string, whole, and its translation in ``locale/*/letters.po``.
 """
@@ -194,65 +194,6 @@ mended, this goes on where it stood:
     newsletter send {issue}
 """
 
-_CONFIRMATION_SUBJECT = "Please confirm your subscription to {publication}"
-_CONFIRMATION_TEXT = """\
-Hello,
-
-Somebody, probably you, asked that this address receive {publication}.
-
-To confirm, open this page and press its button. The link is good for {hours} hours:
-
-{link}
-
-If it was not you, do nothing: you will receive nothing more.
-
-{publisher}
-{contact}
-"""
-
-_WELCOME_SUBJECT = "Welcome to {publication}"
-_WELCOME_TEXT = """\
-Hello,
-
-Your subscription to {publication} is confirmed. Thank you!
-
-The issues already published:
-
-{archive}
-
-To choose how often we write to you and about what, or to see and delete your data:
-
-{preferences}
-
-To leave, at any time, in one click:
-
-{leave}
-
-To tell us something, simply answer this message: a person reads it.
-
-{publisher}
-{contact}
-"""
-
-_RENEWAL_SUBJECT = "Do you still want to receive {publication}?"
-_RENEWAL_TEXT = """\
-Hello,
-
-You have received {publication} for nearly three years, and we have not heard from you since. \
-We do not follow what you read, so we have to ask: do you still want it?
-
-To go on receiving it, open this page and press its button:
-
-{link}
-
-To leave instead:
-
-{leave}
-
-{publisher}
-{contact}
-"""
-
 
 def held_letter(
     settings: Settings, run: Run, reason: HeldReason, *, details: Sequence[str] = ()
@@ -294,40 +235,6 @@ def stopped_letter(settings: Settings, run: Run, tally: Tally, *, problem: str) 
     """Say that a run was stopped: by the circuit breaker, the canary, or a configuration fault."""
     facts = {**_facts(settings, run.issue_id, run.slot_at), **_counts(tally), "problem": problem}
     return _say(settings, _STOPPED_SUBJECT, **facts), _say(settings, _STOPPED_TEXT, **facts)
-
-
-def confirmation_letter(settings: Settings, link: str, *, hours: int = 48) -> Words:
-    """Ask somebody who signed up to confirm; no word of theirs in it (T6)."""
-    return _to_reader(settings, _CONFIRMATION_SUBJECT, _CONFIRMATION_TEXT, link=link, hours=hours)
-
-
-def welcome_letter(settings: Settings, *, preferences: str, leave: str) -> Words:
-    """Greet somebody who confirmed, and show them the way out."""
-    archive = f"{settings.publication.base_url}/"
-    return _to_reader(
-        settings,
-        _WELCOME_SUBJECT,
-        _WELCOME_TEXT,
-        archive=archive,
-        preferences=preferences,
-        leave=leave,
-    )
-
-
-def renewal_letter(settings: Settings, link: str, *, leave: str) -> Words:
-    """Ask somebody we have not heard of for 35 months (P10)."""
-    return _to_reader(settings, _RENEWAL_SUBJECT, _RENEWAL_TEXT, link=link, leave=leave)
-
-
-def _to_reader(settings: Settings, subject: str, text: str, **facts: str | int) -> Words:
-    publication = settings.publication
-    known = {
-        "publication": publication.name,
-        "publisher": publication.publisher or publication.name,
-        "contact": publication.contact or settings.sender.reply_to,
-        **facts,
-    }
-    return _say(settings, subject, **known), _say(settings, text, **known)
 
 
 def _facts(settings: Settings, issue_id: IssueId, slot_at: datetime) -> dict[str, str | int]:

@@ -105,19 +105,6 @@ def test_a_stopped_run_gives_the_cause_and_the_way_on(settings):
     assert "newsletter send 2026-05-07" in text
 
 
-def test_letters_to_readers_hold_their_links_and_a_person_to_write_to(settings):
-    link = "https://example.org/c/abc"
-    for subject, text in (
-        notices.confirmation_letter(settings, link),
-        notices.welcome_letter(settings, preferences=link, leave="https://example.org/u/x"),
-        notices.renewal_letter(settings, link, leave="https://example.org/u/x"),
-    ):
-        assert "La Lettre d'essai" in subject
-        assert f"\n{link}\n" in text
-        assert "contact@example.org" in text
-        assert "{" not in text + subject
-
-
 def test_english_letters_are_the_sources(settings):
     publication = settings.publication.model_copy(update={"language": "en"})
     english = settings.model_copy(update={"publication": publication})
