@@ -1,6 +1,7 @@
 """Every sentence that editors or readers see has its French."""
 
 import ast
+import re
 from importlib.resources import files
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from babel.messages.pofile import read_po
 
 from newsletter import words
+from newsletter.content.typography import open_profile, typeset
 from newsletter.model import Finding, Severity
 
 PACKAGE = Path(str(files("newsletter")))
@@ -52,6 +54,14 @@ def test_translations_use_only_the_facts_of_their_source():
 
     wrong = [text for text, french in catalogue().items() if not names(french) <= names(text)]
     assert wrong == []
+
+
+def test_the_french_is_set_as_french_is():
+    """No line breaks before a sign; a line to copy (« key: value ») has its colon as files do."""
+    profile = open_profile("fr", nnbsp=False)
+    copied = re.compile("«\u00a0[^«»]*: [^«»]*»")
+    sentences = [copied.sub("", text) for text in map(str, catalogue().values())]
+    assert [text for text in sentences if typeset(text, profile) != text] == []
 
 
 def test_a_sentence_without_translation_stays_english():

@@ -43,7 +43,8 @@ def proof(settings):
 
 
 def both(proof: Proof) -> tuple[str, str]:
-    return " ".join(proof.text.split()), proof.html
+    """Return the words of both parts, no-break spaces taken for plain ones."""
+    return " ".join(proof.text.split()), proof.html.replace("\u00a0", " ")
 
 
 def test_a_proof_without_findings_says_so(proof):
