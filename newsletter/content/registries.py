@@ -179,11 +179,15 @@ def _text(value: object) -> str:
 
 
 def cite(source: Source) -> tuple[str, str, str]:
-    """Return what a note prints of a source: before its title, the title, and after it."""
+    """Return what a note prints of a source: before its title, the title, and after it.
+
+    When it came out follows the title; whom it asked and when stands apart, in parentheses.
+    """
     before = [part for part in (source.institute, source.sponsor) if part]
-    after = [part for part in (source.sample, source.fielded, source.published) if part]
+    method = ", ".join(part for part in (source.sample, source.fielded) if part)
+    after = f", {source.published}" if source.published else ""
     return (
         "".join(f"{part}, " for part in before),
         f"« {source.title} »",
-        "".join(f", {part}" for part in after) + ".",
+        f"{after} ({method})." if method else f"{after}.",
     )

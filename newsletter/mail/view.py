@@ -7,6 +7,7 @@ a clock: ``today`` is the day the text is for.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -115,11 +116,11 @@ def view_issue(
         "medium": medium.value,
         "language": language,
         "look": theme,
+        "narrow": False,
         "gutter": theme["layout"]["gutter"],
         "inner": theme["layout"]["inner"],
         "publication": publication.model_dump(),
-        # The last two words stay together: a number alone on a line looks lost.
-        "name_label": "\u00a0".join(publication.name.rsplit(" ", 1)),
+        "name_label": bind_words(publication.name),
         "id": issue.id,
         "number": issue.number,
         "number_label": f"n°\u00a0{issue.number}",
@@ -144,10 +145,16 @@ def view_issue(
     }
 
 
+def bind_words(name: str) -> str:
+    """Return *name* so that no line ends on a small word nor begins with a lone number."""
+    last = "\u00a0".join(name.rsplit(" ", 1))
+    return re.sub(r"(?<!\S)(\w{1,3}) ", "\\1\u00a0", last)
+
+
 def narrow(view: Mapping[str, Any]) -> dict[str, Any]:
     """Return the view for a block inside one of two columns."""
     gutter = view["gutter"] // 2
-    return {**view, "gutter": gutter, "inner": (view["inner"] - 2 * gutter) // 2}
+    return {**view, "gutter": gutter, "inner": (view["inner"] - 2 * gutter) // 2, "narrow": True}
 
 
 def view_objectives(terms: tuple[Term, ...]) -> dict[str, dict[str, str]]:

@@ -62,5 +62,6 @@ def test_a_text_of_a_registry_cannot_open_a_hole():
 
 def test_a_citation_says_only_what_is_known():
     assert "".join(cite(Source(id="a", title="T"))) == "« T »."
-    full = Source(id="a", title="T", institute="I", sponsor="S", sample="n", published="2026")
-    assert "".join(cite(full)) == "I, S, « T », n, 2026."
+    full = Source(id="a", title="T", institute="I", sponsor="S", sample="n",
+                  fielded="2025", published="2026")  # fmt: skip
+    assert "".join(cite(full)) == "I, S, « T », 2026 (n, 2025)."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -126,3 +127,39 @@ def test_the_way_out_can_be_reached_by_keyboard(open_page):
         page.keyboard.press("Tab")
         labels.append(page.evaluate("document.activeElement.innerText"))
     assert labels == ["Lire en ligne", "Se désabonner"]
+
+
+# A row of links that wraps must not leave a sign alone at the end of a line.
+ENDS = """() => [...document.querySelectorAll('p, div')].filter(element => {
+  const last = element.lastElementChild;
+  return element.childElementCount > 1 && last && last.tagName === 'A'
+    && [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim() === '·')
+    && element.offsetHeight > 1.5 * parseFloat(getComputedStyle(element).lineHeight);
+}).map(element => element.innerText)"""
+
+
+def test_no_sign_stands_alone_between_links_that_wrap(open_page):
+    assert open_page("mail", 320, "light").evaluate(ENDS) == []
+
+
+def test_what_stands_side_by_side_shows_no_unequal_grounds(open_page):
+    page = open_page("mail", 600, "light")
+    assert page.locator(".co .pa").count() == 0
+    assert page.locator(".co").count() > 0
+
+
+def test_every_picture_keeps_its_place_before_it_arrives(gallery):
+    pictures = re.findall(r"<img\b[^>]*>", gallery.html)
+    assert pictures
+    assert all(re.search(r'\bwidth="\d+" height="\d+"', picture) for picture in pictures)
+
+
+def test_the_weight_of_a_file_stays_on_one_line_of_its_button(gallery):
+    assert "(PDF,\u00a01,2\u00a0Mo)" in gallery.html
+
+
+def test_figures_stand_on_the_line(open_page):
+    """Georgia's digits hang below it, and its 10 reads as IO."""
+    page = open_page("mail", 600, "light")
+    face = page.get_by_text("62 t", exact=True).evaluate("e => getComputedStyle(e).fontFamily")
+    assert face.startswith("Arial")
