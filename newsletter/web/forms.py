@@ -50,10 +50,21 @@ def _sign(keys: Keys, version: int, shown: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What a preferences form holds: values to keep, or errors by field."""
+    """What a preferences form holds: values to keep, or errors by field.
+
+    ``pause`` is the kind that was chosen, for a form that must be shown again.
+    """
 
     choices: Mapping[str, Any]
     errors: Mapping[str, str] = field(default_factory=dict)
+    pause: str = "none"
+
+    @property
+    def sound(self) -> dict[str, Any]:
+        """The choices that can be shown again: those that have no error."""
+        wrong = {"paused_from", "paused_until"} if "until" in self.errors else set()
+        wrong |= self.errors.keys()
+        return {name: value for name, value in self.choices.items() if name not in wrong}
 
 
 def read_answers(fields: Mapping[str, Sequence[str]], taxonomy: Taxonomy, today: date) -> Answers:
@@ -86,8 +97,9 @@ def read_answers(fields: Mapping[str, Sequence[str]], taxonomy: Taxonomy, today:
         "region": _read_region(typed("region"), taxonomy),
         "department": typed("department"),
     }
-    choices |= _read_pause(offered("pause", PAUSES), one("until"), today, errors)
-    return Answers(choices=choices, errors=errors)
+    pause = offered("pause", PAUSES)
+    choices |= _read_pause(pause, one("until"), today, errors)
+    return Answers(choices=choices, errors=errors, pause=pause if pause in PAUSES else "none")
 
 
 PAUSES = ("none", "august", "until")

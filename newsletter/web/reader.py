@@ -7,6 +7,7 @@ In: requests with a token in their path. Out: pages. Never: a cookie, a login, a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated
 from urllib.parse import parse_qs
 
@@ -87,7 +88,7 @@ def choose(site: Here, token: str, body: Body) -> HTMLResponse:
     fields = parse_qs(body.decode("utf-8", errors="replace"), keep_blank_values=True)
     answers = forms.read_answers(fields, site.settings.taxonomy, site.today())
     if answers.errors:
-        return _preferences(site, token, person, errors=answers.errors)
+        return _preferences(site, token, person, answers=answers)
     try:
         changed = membership.choose(
             site.engine, site.keys, person.id, answers.choices, now=site.clock()
@@ -178,12 +179,17 @@ def _preferences(
     person: Subscriber,
     *,
     saved: bool = False,
-    errors: Mapping[str, str] | None = None,
+    answers: forms.Answers | None = None,
 ) -> HTMLResponse:
+    """Show the form: what is kept of *person*, or the *answers* that must be looked at again."""
     taxonomy = site.settings.taxonomy
     august = forms.next_august(site.today())
     paused = person.paused_until is not None and person.paused_until >= site.today()
     pause = "none" if not paused else "august" if _dates(person) == august else "until"
+    errors: Mapping[str, str] = {}
+    if answers is not None:
+        errors, pause = answers.errors, answers.pause
+        person = replace(person, **answers.sound)
     regions = {term.slug: term.label for term in taxonomy.territories}
     return site.render(
         "preferences",
@@ -192,7 +198,7 @@ def _preferences(
         masked=mask(person.address),
         person=person,
         saved=saved,
-        errors={name: site.say(said) for name, said in (errors or {}).items()},
+        errors={name: site.say(said) for name, said in errors.items()},
         pause=pause,
         august=august,
         pause_label=site.long_date(person.paused_until) if paused and person.paused_until else "",

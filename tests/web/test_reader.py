@@ -1,6 +1,7 @@
 """A reader's own pages."""
 
 import json
+import re
 from datetime import date, timedelta
 
 import pytest
@@ -273,3 +274,25 @@ def test_renewing_takes_one_button(client, reader, *, sqlite_engine, now, clock,
     assert person().last_act_at == now
     assert client.post(link).status_code == 200
     assert person().last_act_at == now + timedelta(hours=5)
+
+
+def test_what_was_chosen_stands_again_beside_a_mistake(client, preferences_url):
+    page = client.post(
+        preferences_url,
+        data={"frequency": "monthly", "pause": "until", "until": "2020-01-01", "depth": "12",
+              "objectives": "hybridation", "department": "29", "region": "Bretagne"},
+    )  # fmt: skip
+    assert page.status_code == 422
+    checked = re.findall(r'name="(\w+)" value="(\w*)" checked', page.text)
+    assert checked == [
+        ("frequency", "monthly"), ("pause", "until"), ("depth", "12"), ("objectives", "hybridation")
+    ]  # fmt: skip
+    assert 'name="department" value="29"' in page.text
+    assert 'name="region" list="regions" value="Bretagne"' in page.text
+
+
+def test_a_choice_that_is_not_offered_is_not_shown_again(client, preferences_url):
+    page = client.post(preferences_url, data={"frequency": "hourly", "pause": "for ever"})
+    assert page.status_code == 422
+    assert 'value="weekly" checked' in page.text
+    assert 'value="none" checked' in page.text
