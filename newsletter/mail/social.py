@@ -39,10 +39,12 @@ def _taste(title: str, nodes: Sequence[Node]) -> str:
 
 
 def _shorten(paragraph: str) -> str:
-    """Return the first sentences of *paragraph*, none of them cut."""
+    """Return the first sentences of *paragraph*, none cut nor announcing what does not follow."""
     sentences = re.split(r"(?<=[.!?…])\s+", paragraph)
     kept = ""
     for sentence in sentences:
+        if sentence.endswith(":"):
+            break
         longer = f"{kept} {sentence}".strip()
         if len(longer) > _TASTE:
             break

@@ -45,3 +45,9 @@ def test_a_post_is_never_longer_than_its_limit_and_keeps_its_link():
     said = social_text(issue, url=URL)
     assert len(said) <= LIMIT + 1
     assert said.endswith(f"{URL}\n")
+
+
+def test_a_post_announces_nothing_that_does_not_follow(golden_publication):
+    said = social_text(read_sample(golden_publication), url=URL)
+    assert "Envie d’essayer\u202f?\n" in said
+    assert [line for line in said.splitlines() if line.endswith(":")] == []
