@@ -98,6 +98,12 @@ FAULTS: Final[dict[str, Fault]] = {
         "Take it out of templates/, or check that the mail reads well without it and add it to "
         "[support] accepted in templates/theme.toml.",
     ),
+    "partial_support": Fault(
+        ADVICE,
+        "The mail uses {feature}, which {clients} know only in part.",
+        "See caniemail.com for which part; if the mail reads well without it, add it to [support] "
+        "accepted in templates/theme.toml.",
+    ),
     # --- French
     "all_capitals": Fault(
         WARNING,

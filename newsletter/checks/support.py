@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 
 from newsletter.checks.checked import Checked
-from newsletter.checks.client_facts import CLIENTS, UNSUPPORTED
+from newsletter.checks.client_facts import CLIENTS, PARTLY, UNSUPPORTED
 from newsletter.checks.faults import find
 from newsletter.model import Finding
 
@@ -24,17 +24,27 @@ _UNIT = re.compile(r"(?<![\w#.-])-?(?:\d+\.?\d*|\.\d+)(ch|rem|v[hw]|vmin|vmax)\b
 _MEDIA_FEATURE = re.compile(r"\(\s*(?:-webkit-)?(?:min-|max-)?([a-z-]+)")
 _FORMAT = re.compile(r"\.([a-z0-9]+)(?:[?#].*)?$", re.IGNORECASE)
 # What MJML and every mail carry, and no publication can take out, is in no baseline.
-_IN_EVERY_MAIL = {"<style>", "@media"}
+_IN_EVERY_MAIL = {
+    "<body>", "<style>", "@media", "[dir]", "[height]", "[lang]", "[role]", "[width]",
+    "background", "background-color", "border", "display", "display:none", "font-size",
+    "font-weight", "height", "line-height", "margin", "max-width", "padding", "text-align",
+    "text-decoration", "width",
+}  # fmt: skip
 
 
 def client_support(checked: Checked) -> Iterator[Finding]:
-    """Features that a client does not know and that the theme does not accept."""
+    """Features that a client does not know, or only in part, and that the theme does not accept."""
     if checked.edition is None:
         return
-    accepted = checked.accepted | _IN_EVERY_MAIL
-    for feature in sorted((features(checked.edition.html) & UNSUPPORTED.keys()) - accepted):
-        clients = ", ".join(CLIENTS[letter] for letter in UNSUPPORTED[feature])
-        yield find("client_support", feature=feature, clients=clients)
+    for feature in sorted(features(checked.edition.html) - checked.accepted - _IN_EVERY_MAIL):
+        if feature in UNSUPPORTED:
+            yield find("client_support", feature=feature, clients=_named(UNSUPPORTED[feature]))
+        elif feature in PARTLY:
+            yield find("partial_support", feature=feature, clients=_named(PARTLY[feature]))
+
+
+def _named(letters: str) -> str:
+    return ", ".join(CLIENTS[letter] for letter in letters)
 
 
 def features(html: str) -> set[str]:

@@ -6,7 +6,7 @@ from datetime import date
 import pytest
 
 from newsletter.checks.checked import Checked
-from newsletter.checks.client_facts import CLIENTS, UNSUPPORTED
+from newsletter.checks.client_facts import CLIENTS, PARTLY, UNSUPPORTED
 from newsletter.checks.support import client_support, features
 from newsletter.model import Digest, Edition, Issue, IssueId, Place
 from tests.golden.rendering import EXPECTED, REPOSITORY
@@ -101,8 +101,20 @@ def test_the_sample_uses_nothing_beyond_its_baseline(find, name):
 
 
 def test_the_baseline_accepts_nothing_that_all_clients_know():
-    assert set(ACCEPTED) <= UNSUPPORTED.keys()
+    assert set(ACCEPTED) <= UNSUPPORTED.keys() | PARTLY.keys()
 
 
 def test_every_fact_names_known_clients():
-    assert all(set(letters) <= CLIENTS.keys() and letters for letters in UNSUPPORTED.values())
+    facts = [*UNSUPPORTED.values(), *PARTLY.values()]
+    assert all(set(letters) <= CLIENTS.keys() and letters for letters in facts)
+
+
+def test_no_client_both_knows_a_feature_in_part_and_not_at_all():
+    both = UNSUPPORTED.keys() & PARTLY.keys()
+    assert [name for name in both if set(UNSUPPORTED[name]) & set(PARTLY[name])] == []
+
+
+def test_what_a_client_knows_only_in_part_is_said_as_such(find):
+    used = '<td style="color:rgb(1,2,3)">'
+    assert find(used) == [("rgb()", "Gmail, Outlook (Windows), Orange, Yahoo")]
+    assert find(used, frozenset({"rgb()"})) == []
