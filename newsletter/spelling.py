@@ -1,7 +1,7 @@
 """Asks Debian's hunspell about an issue's words, when it is there.
 
-In: words. Out: those the dictionary does not know. Never: a dictionary of ours, a wait beyond a
-few seconds, a failure: spelling is advice, and a machine without hunspell gives none.
+In: words, or an issue. Out: those the dictionary does not know, as advice. Never: a dictionary of
+ours, a wait beyond a few seconds, a failure: a machine without hunspell gives no advice.
 """
 
 from __future__ import annotations
@@ -10,10 +10,19 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 
+from newsletter.checks.checked import Checked
+from newsletter.checks.words import misspelt_words, spelt_words
+from newsletter.model import Finding
+
 TIMEOUT_S = 10.0
 # Shorter parts of a compound are prefixes, which no dictionary lists: « co- », « éco- », « bi- ».
 PREFIX = 3
 DICTIONARIES = {"fr": "fr_FR", "en": "en_US"}
+
+
+def advise(checked: Checked) -> tuple[Finding, ...]:
+    """Return what the machine's dictionary has to say of an issue."""
+    return tuple(misspelt_words(checked, unknown_words(spelt_words(checked), checked.language)))
 
 
 def unknown_words(words: Sequence[str], language: str) -> tuple[str, ...]:

@@ -471,3 +471,11 @@ def test_every_sentence_of_the_page_has_its_french():
     template = (ASSETS / "page.html.j2").read_text("utf-8")
     asked = set(re.findall(r'say\("([^"]+)"', template)) | {label for _, label, _ in VIEWS}
     assert asked <= known
+
+
+def test_the_preview_says_what_the_dictionary_says(tmp_path, store):
+    settings = lay_out(tmp_path)
+    story = "---\ntitre: À table\n---\nUne tabblée.\n"
+    write_issue(settings, ISSUE, number=2, story=story)
+    found = sit_down(settings, store).shown.draft.findings
+    assert ("spelling", 4) in [(one.code, one.line) for one in found]

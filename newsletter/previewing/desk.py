@@ -17,6 +17,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from newsletter.checks.catalogue import in_order
 from newsletter.config import Settings
 from newsletter.content.files import list_issues
 from newsletter.editions import Draft, draft_issue
@@ -24,6 +25,7 @@ from newsletter.errors import ContentError, NewsletterError, NotFound
 from newsletter.model import Finding, IssueId, Severity
 from newsletter.previewing.page import Shown
 from newsletter.previewing.weights import Measured, measure
+from newsletter.spelling import advise
 
 Load = Callable[[], Settings]
 Clock = Callable[[], datetime]
@@ -110,7 +112,7 @@ class _Sources:
         settings = last.settings
         try:
             settings = self.load()
-            return settings, draft_issue(settings, self.engine, last.issue_id)
+            return settings, _spell(draft_issue(settings, self.engine, last.issue_id))
         except ContentError as error:
             return settings, Draft(findings=error.findings)
         except NewsletterError as error:
@@ -129,6 +131,12 @@ class _Sources:
             if draft.issue is not None and draft.edition is not None:
                 return measure(draft.issue, draft.edition)
         return None
+
+
+def _spell(draft: Draft) -> Draft:
+    """Add the advice on spelling, as ``check`` does."""
+    found = advise(draft.checked) if draft.checked else ()
+    return replace(draft, findings=in_order((*draft.findings, *found)))
 
 
 def _failure(error: NewsletterError, root: Path) -> Finding:

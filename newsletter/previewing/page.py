@@ -43,7 +43,6 @@ VIEWS: Final = (
 )
 FIGURES: Final = {
     "words": "Words",
-    "minutes": "Minutes of reading",
     "html_kb": "HTML as it travels (KB)",
     "text_kb": "Text part (KB)",
     "pictures": "Pictures",

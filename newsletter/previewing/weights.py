@@ -13,7 +13,6 @@ from newsletter.checks.checked import blocks, parts
 from newsletter.checks.weight import ERROR_KB, PICTURES_KB, PICTURES_LIMIT
 from newsletter.checks.words import WORDS_LIMIT, count_words
 from newsletter.mail.lint import transfer_bytes
-from newsletter.mail.view import WORDS_A_MINUTE
 from newsletter.model import Block, Edition, Issue, Node
 from newsletter.previewing.spoken import Kind, listen
 
@@ -27,7 +26,6 @@ class Weights:
     pictures: int
     pictures_kb: float
     words: int
-    minutes: int
     links: int
 
 
@@ -73,7 +71,6 @@ def measure(issue: Issue, edition: Edition) -> Measured:
         pictures=len(edition.pictures),
         pictures_kb=_kb(sum(len(picture.content) for picture in edition.pictures)),
         words=words,
-        minutes=max(1, -(-sum(section.words for section in sections) // WORDS_A_MINUTE)),
         links=sum(one.kind is Kind.LINK for one in listen(edition.html)),
     )
     return Measured(
@@ -112,7 +109,7 @@ def compare(now: Measured, before: Measured | None) -> Iterator[Row]:
         "pictures_kb": PICTURES_KB,
         "words": WORDS_LIMIT,
     }
-    for name in ("words", "minutes", "html_kb", "text_kb", "pictures", "pictures_kb", "links"):
+    for name in ("words", "html_kb", "text_kb", "pictures", "pictures_kb", "links"):
         was = None if before is None else getattr(before.weights, name)
         yield Row(name=name, now=getattr(now.weights, name), before=was, limit=limits.get(name, 0))
 
