@@ -135,13 +135,14 @@ def find_faults(settings: Settings, engine: Engine, now: datetime) -> tuple[str,
 
 
 def find_unclaimed(settings: Settings, connection: Connection, now: datetime) -> Iterator[str]:
-    """A slot that was due and has no run is one that no tick has looked at."""
+    """A slot that was due and has no run, or one still due, is one that no tick has claimed."""
     born_at = runs.born_at(connection)
     lateness = timedelta(hours=settings.schedule.max_lateness_h)
     for slot in slots_between(settings, now - lateness, now - UNCLAIMED_LIMIT):
         known = runs.read_run(connection, slot.issue_id)
-        if known is None and not slot.skipped and born_at is not None and born_at < slot.at:
-            yield f"nothing has looked at the issue of {slot.issue_id}"
+        waits = known is None or known.state is RunState.DUE
+        if waits and not slot.skipped and born_at is not None and born_at < slot.at:
+            yield f"nothing has claimed the issue of {slot.issue_id}"
 
 
 @contextmanager

@@ -16,7 +16,6 @@ from sqlalchemy import Connection, Engine
 
 from newsletter.checks.catalogue import errors, in_order
 from newsletter.checks.checked import every_node
-from newsletter.checks.words import misspelt_words, spelt_words
 from newsletter.config import Settings, find_person
 from newsletter.content import files
 from newsletter.content.calendar import Slot, local_day, long_date, next_free_slot, slot_near
@@ -40,7 +39,7 @@ from newsletter.model import (
     Issue,
     IssueId,
 )
-from newsletter.spelling import unknown_words
+from newsletter.spelling import advise
 from newsletter.store import audience, content, database, runs
 from newsletter.store.content import Correction, Filed
 from newsletter.words import translate
@@ -197,7 +196,8 @@ def check(
     """
     _require_folder(settings, issue_id)
     draft = draft_issue(settings, engine, issue_id)
-    found = in_order((*draft.findings, *extra, *_spell(draft)))
+    spelling = advise(draft.checked) if draft.checked else ()
+    found = in_order((*draft.findings, *extra, *spelling))
     return replace(draft, findings=found)
 
 
@@ -219,13 +219,6 @@ def _require_folder(settings: Settings, issue_id: IssueId) -> None:
             f"there is no issue {issue_id}",
             remedy=f"newsletter new {issue_id}" if known else "write its day, such as 2026-11-26",
         )
-
-
-def _spell(draft: Draft) -> tuple[Finding, ...]:
-    if draft.checked is None:
-        return ()
-    unknown = unknown_words(spelt_words(draft.checked), draft.checked.language)
-    return tuple(misspelt_words(draft.checked, unknown))
 
 
 def proof_number(engine: Engine, edition: Edition, issue: Issue, now: dt.datetime) -> int:

@@ -231,12 +231,12 @@ FAULTS: Final[dict[str, Fault]] = {
     "folder_on_holiday": Fault(
         ERROR,
         "{day} is a holiday ({holiday}): this week's issue leaves on {moved}.",
-        "Rename the folder {folder}.",
+        "Rename the folder to {folder}.",
     ),
     "no_slot": Fault(
         WARNING,
         "No issue leaves on {day} by itself.",
-        "Rename the folder {folder}, or send it by hand with: newsletter send {issue} --now",
+        "Rename the folder to {folder}, or send it by hand with: newsletter send {issue} --now",
     ),
     "two_for_one_slot": Fault(
         ERROR,

@@ -196,9 +196,9 @@ def _ed25519_key(selector: str, pem: bytes) -> SigningKey:
 def _load(pem: bytes, setting: str) -> object:
     try:
         return load_pem_private_key(pem, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         raise ConfigError(
-            f"cannot be read as a private key: {error}",
+            "the private key cannot be read",
             key=setting,
             remedy="give a PEM file without a password",
         ) from None

@@ -6,7 +6,7 @@ the way, a file path.
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 
 from fastapi import APIRouter
 from fastapi.responses import (
@@ -16,11 +16,11 @@ from fastapi.responses import (
     RedirectResponse,
     Response,
 )
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from newsletter.mail import holes
 from newsletter.mail.daily import read_on
-from newsletter.model import RunState
+from newsletter.metrics import find_faults
 from newsletter.store import content, database, runs
 from newsletter.store.schema import edition, run
 from newsletter.web.site import Here
@@ -35,9 +35,6 @@ TYPES = {
     "gif": "image/gif",
     "webp": "image/webp",
 }
-# DESIGN 5.10.
-HEARTBEAT_WITHIN = timedelta(seconds=120)
-CLAIM_WITHIN = timedelta(minutes=15)
 
 
 @router.api_route("/{issue_id}/", methods=READ)
@@ -120,16 +117,9 @@ def list_issues(site: Here) -> HTMLResponse:
 @listed.api_route("/healthz", methods=READ)
 def show_health(site: Here) -> JSONResponse:
     """200 while the scheduler ticks and claims what is due; else 503 and why (S6)."""
-    now = site.clock()
+    problems = find_faults(site.settings, site.engine, site.clock())
     with database.read(site.engine) as connection:
         beat = runs.read_heartbeat(connection)
-        late = (run.c.state == RunState.DUE) & (run.c.slot_at < now - CLAIM_WITHIN)
-        unclaimed = connection.scalar(select(func.count()).select_from(run).where(late)) or 0
-    problems = []
-    if beat is None or beat < now - HEARTBEAT_WITHIN:
-        problems.append("the scheduler does not tick")
-    if unclaimed:
-        problems.append("a due run is not claimed")
     told = {
         "status": "failing" if problems else "ok",
         "problems": problems,
