@@ -19,7 +19,7 @@ import pytest
 from sqlalchemy import create_engine
 
 from newsletter import config
-from newsletter.store import database, schema
+from newsletter.store import database, opening, schema
 from tests.ports import find_port
 from tests.waiting import PATIENCE_S
 
@@ -150,7 +150,7 @@ def postgres_server():
             connection.exec_driver_sql("CREATE DATABASE ours")
         admin.dispose()
         template = database.open_engine(url + "/ours")
-        schema.metadata.create_all(template)
+        opening.upgrade(template)  # its steps lay down the queue's tables as well
         template.dispose()
         yield url
     finally:

@@ -51,8 +51,6 @@ def hand_over(engine: Engine, run: Run, *, now: datetime, stale_s: float = STALE
 
 def count_workers(connection: Connection, stale_s: float = STALE_S) -> int:
     """Count the workers whose heartbeat is fresh."""
-    if connection.scalar(text("SELECT to_regclass('procrastinate_workers')")) is None:
-        return 0
     alive = text(
         "SELECT count(*) FROM procrastinate_workers "
         "WHERE last_heartbeat > now() - make_interval(secs => :stale)"
@@ -108,12 +106,3 @@ def _connector() -> Any:
     from procrastinate import SyncPsycopgConnector
 
     return SyncPsycopgConnector()  # never opened: jobs go through the ledger's own connection
-
-
-def install(connection: Connection) -> None:
-    """Lay down Procrastinate's tables when they are not there (its schema is its own SQL)."""
-    from procrastinate.schema import SchemaManager
-
-    if connection.scalar(text("SELECT to_regclass('procrastinate_jobs')")) is None:
-        # The driver's own call: its colons and percent signs are no parameters.
-        connection.connection.driver_connection.execute(SchemaManager.get_schema())  # type: ignore[union-attr]

@@ -43,8 +43,6 @@ def work(errand: Errand, *, tempo: Tempo | None = None) -> None:
             key="database.url",
             remedy="on SQLite `newsletter run` and `send` dispatch by themselves",
         )
-    with database.write(errand.engine) as connection:
-        queue.install(connection)
     asyncio.run(_Worker(errand, tempo or Tempo()).run())
 
 

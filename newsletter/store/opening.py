@@ -41,6 +41,7 @@ def upgrade(engine: Engine) -> None:
     config = Config()
     config.set_main_option("script_location", "newsletter:store/migrations")
     with database.write(engine) as connection:
+        _exclude_others(connection)
         config.attributes["connection"] = connection
         try:
             command.upgrade(config, "head")
@@ -49,6 +50,13 @@ def upgrade(engine: Engine) -> None:
                 f"this database was written by another version: {error}",
                 remedy="install the version that wrote it, or a newer one",
             ) from None
+
+
+def _exclude_others(connection: Connection) -> None:
+    """Let one process upgrade: those that start at the same time find its work done."""
+    # SQLite: the write transaction began IMMEDIATE and excludes every other writer already.
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('newsletter upgrade'))"))
 
 
 def _read_version(connection: Connection) -> str | None:

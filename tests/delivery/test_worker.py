@@ -24,56 +24,48 @@ from tests.delivery.sink import Manners
 from tests.waiting import wait_until
 
 
-@pytest.fixture
-def queued_engine(postgres_engine):
-    with database.write(postgres_engine) as connection:
-        queue.install(connection)
-        queue.install(connection)  # twice is once
-    return postgres_engine
-
-
 def count_jobs(connection) -> int:
     return connection.scalar(text("SELECT count(*) FROM procrastinate_jobs"))
 
 
-def test_batches_cover_every_pending_reader_once(queued_engine, now):
-    run_id = start_run(queued_engine, now, readers=23)
-    with database.write(queued_engine) as connection:
+def test_batches_cover_every_pending_reader_once(postgres_engine, now):
+    run_id = start_run(postgres_engine, now, readers=23)
+    with database.write(postgres_engine) as connection:
         batches = queue.find_batches(connection, run_id, 5)
         ids = [standing.subscriber_id for standing in ledger.readers(connection, run_id)]
     sizes = [sum(after < reader <= until for reader in ids) for after, until in batches]
     assert sizes == [5, 5, 5, 5, 3]
 
 
-def test_jobs_live_and_die_with_the_ledgers_transaction(queued_engine, now):
-    run_id = start_run(queued_engine, now, readers=23)
-    with pytest.raises(ZeroDivisionError), database.write(queued_engine) as connection:
+def test_jobs_live_and_die_with_the_ledgers_transaction(postgres_engine, now):
+    run_id = start_run(postgres_engine, now, readers=23)
+    with pytest.raises(ZeroDivisionError), database.write(postgres_engine) as connection:
         assert queue.enqueue(connection, run_id, size=5) == 5
         raise ZeroDivisionError
-    with database.write(queued_engine) as connection:
+    with database.write(postgres_engine) as connection:
         assert count_jobs(connection) == 0
         queue.enqueue(connection, run_id, size=5)
-    with database.read(queued_engine) as connection:
+    with database.read(postgres_engine) as connection:
         assert count_jobs(connection) == 5
 
 
 def test_without_workers_the_caller_dispatches_itself(
-    queued_engine, settings, keys, now, start_sink
+    postgres_engine, settings, keys, now, start_sink
 ):
     sink = start_sink()
-    run_id = start_run(queued_engine, now, readers=5)
+    run_id = start_run(postgres_engine, now, readers=5)
     relay = with_relay(settings, sink.url)
-    assert dispatch(relay, queued_engine, keys, run_id, clock=lambda: now).tally.sent == 5
+    assert dispatch(relay, postgres_engine, keys, run_id, clock=lambda: now).tally.sent == 5
 
 
-def test_with_a_worker_the_run_is_handed_over_once(queued_engine, settings, keys, now):
-    run_id = start_run(queued_engine, now, readers=5)
-    with database.write(queued_engine) as connection:
+def test_with_a_worker_the_run_is_handed_over_once(postgres_engine, settings, keys, now):
+    run_id = start_run(postgres_engine, now, readers=5)
+    with database.write(postgres_engine) as connection:
         connection.execute(text("SELECT procrastinate_register_worker_v1()"))
     for _ in range(2):
-        result = dispatch(settings, queued_engine, keys, run_id, clock=lambda: now)
+        result = dispatch(settings, postgres_engine, keys, run_id, clock=lambda: now)
         assert (result.reason, result.tally.pending) == ("queued", 5)
-    with database.read(queued_engine) as connection:
+    with database.read(postgres_engine) as connection:
         assert count_jobs(connection) == 1
 
 
@@ -90,15 +82,15 @@ def test_workers_share_what_the_relays_allow(settings):
 
 
 def test_three_workers_one_killed_one_stopped_reach_everybody_once(
-    queued_engine, settings, now, tmp_path, start_sink, monkeypatch
+    postgres_engine, settings, now, tmp_path, start_sink, monkeypatch
 ):
     monkeypatch.setattr(queue, "BATCH", 100)
     sink = start_sink(Manners(reply_delay_s=0.004))
-    run_id = start_run(queued_engine, now, readers=900)
+    run_id = start_run(postgres_engine, now, readers=900)
     order = json.dumps(
         {
             "root": str(tmp_path), "relay": sink.url, "now": now.isoformat(),
-            "database": queued_engine.url.render_as_string(hide_password=False),
+            "database": postgres_engine.url.render_as_string(hide_password=False),
         }
     )  # fmt: skip
     workers = [
@@ -108,15 +100,15 @@ def test_three_workers_one_killed_one_stopped_reach_everybody_once(
         for _ in range(3)
     ]
     try:
-        wait_until(lambda: _alive(queued_engine) == 3)
-        with database.write(queued_engine) as connection:
+        wait_until(lambda: _alive(postgres_engine) == 3)
+        with database.write(postgres_engine) as connection:
             queue.enqueue(connection, run_id, size=100)
         wait_until(lambda: len(sink.accepted()) > 150)
         workers[0].send_signal(signal.SIGKILL)
         wait_until(lambda: len(sink.accepted()) > 300)
         workers[1].send_signal(signal.SIGTERM)
         assert workers[1].wait(120) == 0
-        wait_until(lambda: _is_done(queued_engine, run_id))
+        wait_until(lambda: _is_done(postgres_engine, run_id))
     finally:
         for worker in workers:
             worker.terminate()
@@ -125,7 +117,7 @@ def test_three_workers_one_killed_one_stopped_reach_everybody_once(
     assert workers[2].returncode == 0
     taken = Counter(accepted.recipient for accepted in sink.accepted())
     assert max(taken.values()) == 1
-    by_address = states_of(queued_engine, run_id)
+    by_address = states_of(postgres_engine, run_id)
     counts = Counter(by_address.values())
     assert counts["sent"] + counts["unknown"] == 900
     assert counts["unknown"] <= 2 + 2 * 8  # one killed worker's
