@@ -6,11 +6,8 @@ a temporary folder and stops it at the end.
 
 from __future__ import annotations
 
-import getpass
 import os
 import shutil
-import subprocess
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +17,7 @@ from sqlalchemy import create_engine
 
 from newsletter import config
 from newsletter.store import database, opening, schema
-from tests.ports import find_port
+from tests.cluster import Cluster
 from tests.waiting import PATIENCE_S
 
 # No clock judges a test: a busy machine is not a mistake.
@@ -126,43 +123,12 @@ def engine(request: pytest.FixtureRequest):
 
 @pytest.fixture(scope="session")
 def postgres_server():
-    """Start PostgreSQL on a loopback port of ours; yield its URL without a database."""
-    binaries = _postgres_binaries()
-    folder = Path(tempfile.mkdtemp(prefix="newsletter-pg-"))
-    # PostgreSQL refuses to run as root: become its own user there.
-    become = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    if become:
-        shutil.chown(folder, "postgres")
-    port = find_port()
-    data = str(folder / "data")
-    run = {"cwd": "/", "check": True, "stdout": subprocess.DEVNULL}
-    subprocess.run(
-        [*become, str(binaries / "initdb"), "-U", "newsletter", "-A", "trust", "-E", "UTF8",
-         "--locale=C.UTF-8", "--no-sync", "-D", data], **run,
-    )  # fmt: skip
-    options = f"-p {port} -k {folder} -h 127.0.0.1 -c fsync=off -c max_connections=200"
-    pg_ctl = [*become, str(binaries / "pg_ctl"), "-D", data]
-    subprocess.run([*pg_ctl, "-w", "-o", options, "-l", str(folder / "log"), "start"], **run)
-    url = f"postgresql+psycopg://newsletter@127.0.0.1:{port}"
-    try:
-        admin = create_engine(url + "/postgres", isolation_level="AUTOCOMMIT")
-        with admin.connect() as connection:
-            connection.exec_driver_sql("CREATE DATABASE ours")
-        admin.dispose()
-        template = database.open_engine(url + "/ours")
+    """Start PostgreSQL on a free loopback port; yield its URL without a database."""
+    with Cluster("-c fsync=off -c max_connections=200") as cluster:
+        template = database.open_engine(cluster.create("ours"))
         opening.upgrade(template)  # its steps lay down the queue's tables as well
         template.dispose()
-        yield url
-    finally:
-        subprocess.run([*pg_ctl, "-m", "immediate", "stop"], **run)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _postgres_binaries() -> Path:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if not found:
-        pytest.fail(f"PostgreSQL is missing for {getpass.getuser()}: apt-get install postgresql-15")
-    return found[-1].parent
+        yield cluster.url
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from newsletter.delivery import endpoints
+from newsletter.store import database, opening
+from tests.cluster import Cluster
 from tests.delivery.sink import Manners, Sink
 from tests.delivery.victim import Victims
 
@@ -133,3 +135,18 @@ def trusted(monkeypatch, authority):
 def _forget_authorities():
     """A process reads the certificate authorities once; each test has its own."""
     endpoints.open_context.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A PostgreSQL that these tests may stop; its journal is forced to disk, as in earnest."""
+    with Cluster() as one:
+        yield one
+
+
+@pytest.fixture
+def crashing_engine(cluster):
+    engine = database.open_engine(cluster.create("t_" + os.urandom(6).hex()))
+    opening.upgrade(engine)
+    yield engine
+    engine.dispose()

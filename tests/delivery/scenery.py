@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections import Counter
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -89,6 +90,17 @@ def states_of(engine, run_id: int) -> dict[str, str]:
     """Address → state of every reader of the run."""
     with database.read(engine) as connection:
         return {standing.address: standing.state for standing in ledger.readers(connection, run_id)}
+
+
+def judge(engine, run_id, sink, count: int) -> None:
+    """Compare the ledger with the relay's record: nobody twice, nobody lost track of."""
+    taken = Counter(accepted.recipient for accepted in sink.accepted())
+    assert max(taken.values()) == 1
+    by_address = states_of(engine, run_id)
+    assert len(by_address) == count
+    for address, state in by_address.items():
+        assert state in {"sent", "unknown"}
+        assert address in taken or state == "unknown"
 
 
 @contextmanager

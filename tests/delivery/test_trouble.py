@@ -14,7 +14,7 @@ from newsletter.delivery import commits
 from newsletter.delivery.dispatch import dispatch
 from newsletter.errors import StoreError
 from newsletter.store import database, ledger
-from tests.delivery.scenery import once_accepted, start_run, states_of, with_relay
+from tests.delivery.scenery import judge, once_accepted, start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
 from tests.waiting import wait_until
 
@@ -22,16 +22,6 @@ from tests.waiting import wait_until
 @pytest.fixture
 def sink(start_sink):
     return start_sink(Manners(reply_delay_s=0.005))
-
-
-def judge(engine, run_id, sink, count):
-    taken = Counter(accepted.recipient for accepted in sink.accepted())
-    assert max(taken.values()) == 1
-    by_address = states_of(engine, run_id)
-    assert len(by_address) == count
-    for address, state in by_address.items():
-        assert state in {"sent", "unknown"}
-        assert address in taken or state == "unknown"
 
 
 def test_a_locked_database_is_waited_for(
@@ -115,6 +105,51 @@ def test_postgresql_that_drops_every_session_is_asked_again(
     cutting.join()
     admin.dispose()
     judge(postgres_engine, run_id, sink, 300)
+
+
+def go_on_until_done(settings, engine, keys, run_id, now) -> int:
+    """Dispatch again and again; return how often the database was away for good."""
+    failures = 0
+    while True:
+        try:
+            if dispatch(settings, engine, keys, run_id, clock=lambda: now).finished:
+                return failures
+        except StoreError as error:
+            assert "does not answer" in str(error)  # noqa: PT017 - not every time
+            failures += 1
+
+
+@pytest.mark.parametrize("window", [0, 8])
+def test_postgresql_stopped_at_once_in_mid_run_and_started_again_loses_track_of_nobody(
+    settings, keys, now, sink, cluster, crashing_engine, window
+):
+    run_id = start_run(crashing_engine, now, readers=300)
+    relay = with_relay(settings, sink.url, window=window, connections=2)
+
+    def crash():
+        cluster.stop()
+        cluster.start()
+
+    with once_accepted(sink, 60, crash), once_accepted(sink, 180, crash):
+        go_on_until_done(relay, crashing_engine, keys, run_id, now)
+    judge(crashing_engine, run_id, sink, 300)
+    unknown = Counter(states_of(crashing_engine, run_id).values())["unknown"]
+    assert unknown <= 2 * (2 + 2 * window)
+
+
+def test_postgresql_that_stays_away_ends_the_dispatch_and_a_later_one_goes_on(
+    settings, keys, now, sink, cluster, crashing_engine, monkeypatch
+):
+    monkeypatch.setattr(commits, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(commits, "RETRY_S", 0.05)
+    run_id = start_run(crashing_engine, now, readers=200)
+    relay = with_relay(settings, sink.url, window=8, connections=2)
+    with once_accepted(sink, 60, cluster.stop), pytest.raises(StoreError, match="not answer"):
+        dispatch(relay, crashing_engine, keys, run_id, clock=lambda: now)
+    cluster.start()
+    assert go_on_until_done(relay, crashing_engine, keys, run_id, now) == 0
+    judge(crashing_engine, run_id, sink, 200)
+    assert Counter(states_of(crashing_engine, run_id).values())["unknown"] <= 2 + 2 * 8
 
 
 def test_a_clock_that_steps_back_and_forth_sends_once(settings, keys, now, sink, sqlite_engine):
