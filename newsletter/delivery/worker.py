@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from newsletter.config import Relay, Settings
 from newsletter.delivery import queue
 from newsletter.delivery.dispatch import Errand, conclude, dispatch_batch, settle_dead
-from newsletter.errors import ConfigError
+from newsletter.errors import ConfigError, StoreError
 from newsletter.model import RunState
 from newsletter.store import database, runs
 
@@ -119,10 +119,16 @@ class _Worker:
         return replace(self._errand, settings=share_settings(self._errand.settings, workers))
 
     async def _sweep_for_ever(self, app: App) -> None:
+        from procrastinate.exceptions import ConnectorException
+
         while True:
             await asyncio.sleep(self._tempo.sweep_s)
-            await self._retry_stalled(app)
-            await asyncio.to_thread(self._look_after_runs)
+            try:
+                await self._retry_stalled(app)
+                await asyncio.to_thread(self._look_after_runs)
+            except (StoreError, ConnectorException) as error:
+                # A sweep that ended here would leave the deferred and the dead for ever.
+                log.warning("the next sweep tries again: %s", error.__cause__ or error)
 
     async def _retry_stalled(self, app: App) -> None:
         """Start the jobs of dead workers again: nobody else does (RECIPES 4)."""

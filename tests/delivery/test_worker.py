@@ -14,9 +14,9 @@ from sqlalchemy import text
 
 from newsletter.config import Relay
 from newsletter.delivery import queue
-from newsletter.delivery.dispatch import Errand, dispatch
-from newsletter.delivery.worker import share_settings, work
-from newsletter.errors import ConfigError
+from newsletter.delivery.dispatch import Errand, dispatch, settle_dead
+from newsletter.delivery.worker import Tempo, share_settings, work
+from newsletter.errors import ConfigError, StoreError
 from newsletter.model import RunId
 from newsletter.store import database, ledger, runs
 from tests.delivery.scenery import judge, start_run, states_of, with_relay
@@ -145,6 +145,35 @@ def test_workers_outlive_a_postgresql_that_was_stopped_at_once(
     judge(crashing_engine, run_id, sink, 600)
     unknown = Counter(states_of(crashing_engine, run_id).values())["unknown"]
     assert unknown <= 2 * (2 + 2 * 8)
+
+
+def test_a_sweep_that_fails_is_followed_by_another(
+    postgres_engine, settings, keys, now, start_sink, monkeypatch
+):
+    sink = start_sink()
+    run_id = start_run(postgres_engine, now, readers=20)
+    failures = iter([StoreError("the database does not answer: away")])
+
+    def fail_first(*given):
+        if error := next(failures, None):
+            raise error
+        settle_dead(*given)
+
+    monkeypatch.setattr("newsletter.delivery.worker.settle_dead", fail_first)
+    stop = threading.Event()
+    errand = Errand(
+        settings=with_relay(settings, sink.url), engine=postgres_engine, keys=keys,
+        clock=lambda: now, stop=stop,
+    )  # fmt: skip
+    tempo = Tempo(heartbeat_s=0.5, stale_s=4.0, sweep_s=0.05, polling_s=0.2)
+    working = threading.Thread(target=work, args=(errand,), kwargs={"tempo": tempo})
+    working.start()
+    try:  # nothing was enqueued: only a sweep hands the run out
+        _wait_for(lambda: _is_done(postgres_engine, run_id), seconds=20)
+    finally:
+        stop.set()
+        working.join()
+    assert len(sink.accepted()) == 20
 
 
 def _alive(engine) -> int:
