@@ -63,13 +63,14 @@ def test_a_full_disk_ends_the_dispatch_with_an_error_and_a_later_one_goes_on(
 
     @event.listens_for(small, "connect")
     def _limit(connection, _record):
-        connection.execute(f"PRAGMA max_page_count = {pages}")
+        connection.execute(f"PRAGMA max_page_count = {pages + 4}")
 
     small.dispose()
     relay = with_relay(settings, sink.url, window=8, connections=4)
     with pytest.raises(StoreError, match="full"):
         dispatch(relay, small, keys, run_id, clock=lambda: now)
     small.dispose()
+    assert 0 < len(sink.accepted()) < 400
     assert dispatch(relay, sqlite_engine, keys, run_id, clock=lambda: now).finished
     judge(sqlite_engine, run_id, sink, 400)
 
