@@ -170,8 +170,9 @@ class Lane:
 
     def _may_carry(self, domain: str, limits: DomainLane) -> bool:
         """True when this lane is one of those that a limited domain may use now."""
-        # The domain's own few lanes, so that its connections need no counting.
-        place = (self._rank + sum(domain.encode())) % self.route.endpoint.relay.connections
+        # The domain's own few lanes, so that its connections need no counting: of those that the
+        # relay bears now, for a throttle may close any other.
+        place = (self._rank + sum(domain.encode())) % self.route.adaptive.allowed
         if place >= min(limits.connections, limits.adaptive.allowed):
             return False
         carried = self._by_domain.get(domain, 0)

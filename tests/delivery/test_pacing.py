@@ -126,6 +126,21 @@ def test_a_domain_that_defers_everybody_slows_no_other(
     assert by_domain == {("lent.example", "deferred"): 20, ("autre.example", "sent"): 60}
 
 
+@pytest.mark.parametrize("domain", ["a.example", "b.example", "c.example", "d.example"])
+def test_a_limited_domain_still_leaves_when_the_relay_is_slowed_down(
+    sqlite_engine, settings, keys, now, start_sink, domain
+):
+    """Its few lanes, whichever they are, may be those that a throttle has closed."""
+    sink = start_sink(Manners(rules=[Rule("mail", "451 4.7.0 slow down", times=1)]))
+    run_id = start_run(sqlite_engine, now, domains={domain: 10})
+    pace = {domain: DomainPace(connections=1)}
+    relay = with_relay(settings, sink.url, connections=4, window=0, domains=pace)
+    result = dispatch(
+        relay, sqlite_engine, keys, run_id, clock=lambda: now, deadlines=Deadlines(backoff=0.001)
+    )
+    assert result.tally.sent == 10
+
+
 def test_a_relay_that_is_down_hands_over_to_the_next(
     sqlite_engine, settings, keys, now, start_sink
 ):
