@@ -19,7 +19,7 @@ from newsletter.delivery.flights import Flight, Supply
 from newsletter.delivery.lanes import Lane
 from newsletter.delivery.pacing import backoff_s, domain_of
 from newsletter.delivery.pages import Job, Pages
-from newsletter.delivery.routes import Route
+from newsletter.delivery.routes import Route, share
 from newsletter.delivery.states import Blame, Reply, Step, Verdict
 from newsletter.errors import RelayError, StoreError
 from newsletter.mail.compose import Outgoing
@@ -60,6 +60,7 @@ class Desk:
         self._pages = Pages(job)
         self._pool = ThreadPoolExecutor(1, "ledger")
         self._routes = [Route(endpoint, job.deadlines) for endpoint in job.endpoints]
+        share(self._routes)
         self._lanes = [
             Lane(self, route, rank)
             for rank in range(max(r.endpoint.relay.connections for r in self._routes))
@@ -273,6 +274,7 @@ class Desk:
             reason = "configuration" if hopeless else "relay"
             self.end(Ending(reason, str(error), stops_run=hopeless))
         elif route.dead is not None:
+            share(self._routes)
             self._loop.call_soon(self._wake)
 
     # --- the ledger's answers

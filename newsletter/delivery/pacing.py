@@ -6,7 +6,6 @@ many connections. Never: a clock, a sleep, a random number.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from newsletter.config import DomainPace, Relay
@@ -78,6 +77,12 @@ class Adaptive:
 
     def __post_init__(self) -> None:
         self.allowed = self.ceiling
+
+    def limit(self, ceiling: int) -> None:
+        """Let at most *ceiling* connections work from now on."""
+        is_slowed = self.allowed < self.ceiling
+        self.ceiling = ceiling
+        self.allowed = min(self.allowed, ceiling) if is_slowed else ceiling
 
     def praise(self) -> None:
         if self.allowed < self.ceiling:
@@ -182,14 +187,3 @@ def choose_window(relay: Relay) -> int:
         return relay.window
     fast = relay.rate_per_s > FAST_RATE if relay.rate_per_s else relay.is_loopback
     return FAST_WINDOW if fast else 0
-
-
-def spread(weights: Mapping[int, int], slots: int) -> list[int]:
-    """Share *slots* connections among relays by weight; each relay gets at least one."""
-    shares = [1] * len(weights)
-    total = sum(weights.values())
-    for _ in range(max(0, slots - len(weights))):
-        # The one that is furthest below its due.
-        behind = max(weights, key=lambda relay: weights[relay] / total * slots - shares[relay])
-        shares[behind] += 1
-    return shares

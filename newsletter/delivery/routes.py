@@ -7,6 +7,7 @@ socket.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from newsletter.delivery.endpoints import Deadlines, Endpoint
@@ -64,3 +65,16 @@ class Route:
         """A 421 at MAIL that names a limit per session says how much a session carries."""
         if carried >= 1 and _SESSION_LIMIT.search(reply.text):
             self.max_messages = min(self.max_messages, carried)
+
+
+def share(routes: Sequence[Route]) -> None:
+    """Let the heaviest live relay open all its connections, the others by their weight.
+
+    A share of the connections and not of the messages: a slow relay then holds nobody up, and the
+    others take the connections of one that died.
+    """
+    live = [route for route in routes if route.dead is None]
+    heaviest = max((route.endpoint.relay.weight for route in live), default=1)
+    for route in live:
+        relay = route.endpoint.relay
+        route.adaptive.limit(max(1, round(relay.connections * relay.weight / heaviest)))

@@ -14,7 +14,7 @@ from newsletter.delivery import pacing
 from newsletter.delivery.dispatch import dispatch
 from newsletter.delivery.endpoints import Deadlines
 from newsletter.delivery.pacing import Adaptive, Domains, TokenBucket, take_from_all
-from tests.delivery.scenery import start_run, states_of, with_relay
+from tests.delivery.scenery import once_accepted, start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
 from tests.waiting import wait_until
 
@@ -171,6 +171,48 @@ def test_two_relays_share_the_work_and_send_once(sqlite_engine, settings, keys, 
         assert run.result().tally.sent == 80
     taken = [a.recipient for sink in sinks for a in sink.accepted()]
     assert len(taken) == len(set(taken)) == 80
+
+
+def weighted(settings, heavy, light):
+    first = with_relay(settings, heavy.url, connections=3, weight=3, window=0)
+    return first.model_copy(update={"relays": (Relay(url=light.url, connections=3, weight=1),)})
+
+
+def test_two_relays_share_the_connections_by_weight(sqlite_engine, settings, keys, now, start_sink):
+    heavy, light = (start_sink(Manners(reply_delay_s=0.005), name=f"{i}.jsonl") for i in range(2))
+    run_id = start_run(sqlite_engine, now, readers=120)
+    both = weighted(settings, heavy, light)
+    assert dispatch(both, sqlite_engine, keys, run_id, clock=lambda: now).tally.sent == 120
+    assert (heavy.worst["open_max"], light.worst["open_max"]) == (3, 1)
+    assert len(heavy.accepted()) > len(light.accepted()) > 0
+
+
+def test_the_share_of_a_relay_that_dies_in_mid_run_falls_to_the_other(
+    sqlite_engine, settings, keys, now, start_sink
+):
+    heavy, light = (start_sink(Manners(reply_delay_s=0.005), name=f"{i}.jsonl") for i in range(2))
+    run_id = start_run(sqlite_engine, now, readers=200)
+    with once_accepted(heavy, 20, heavy.stop):
+        result = dispatch(
+            weighted(settings, heavy, light), sqlite_engine, keys, run_id, clock=lambda: now,
+            deadlines=Deadlines(backoff=0.001),
+        )  # fmt: skip
+    assert result.finished
+    assert light.worst["open_max"] == 3
+    taken = [a.recipient for sink in (heavy, light) for a in sink.accepted()]
+    assert len(taken) == len(set(taken))
+    states = states_of(sqlite_engine, run_id)
+    assert {who for who, state in states.items() if state == "sent"} <= set(taken)
+    assert result.tally.sent + result.tally.unknown == 200
+    assert result.tally.unknown <= 3  # those at their dot on the relay that died
+
+
+def test_a_relay_slowed_down_keeps_to_it_when_its_share_grows():
+    adaptive = Adaptive(8)
+    adaptive.limit(4)
+    adaptive.blame(0.0)
+    adaptive.limit(8)
+    assert (adaptive.allowed, adaptive.ceiling) == (2, 8)
 
 
 def test_the_canary_dies_before_the_others_leave(
