@@ -21,7 +21,8 @@ class TokenBucket:
     _at: float | None = None
 
     def __post_init__(self) -> None:
-        self._tokens = self.burst
+        # Not full: each dispatch and each worker's batch begins anew, and the relay counts on.
+        self._tokens = min(1.0, self.burst)
 
     def take(self, now: float) -> float:
         """Take a token and return 0, or return how many seconds to wait for one."""
