@@ -236,8 +236,12 @@ def _close(errand: Errand, run: Run, ending: Ending, lease: Lease | None = None)
             ledger.stop_run(connection, run.id, reason=ending.reason, now=now)
         if lease is not None:
             ledger.release_lease(connection, lease)
-        if ledger.finish(connection, run.id, now=now):
+        is_done = ledger.finish(connection, run.id, now=now)
+        if is_done:
             _suppress_vanished(connection, errand.keys, run.id, now)
+        if is_done or lease is not None:  # a worker's batch leaves it to the end of the run
+            # Relays quote addresses, also of a reader who was erased while we wrote to them.
+            leaving.sweep_erased(connection)
 
 
 def _release(engine: Engine, lease: Lease) -> None:

@@ -7,7 +7,7 @@ from sqlalchemy import update
 
 from newsletter.delivery.dispatch import dispatch
 from newsletter.model import DeliveryState, Tally
-from newsletter.store import database, ledger, schema
+from newsletter.store import database, leaving, ledger, schema
 from tests.delivery.scenery import start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
 
@@ -89,6 +89,31 @@ def test_who_leaves_in_mid_run_gets_nothing_and_the_others_do(
     assert len(leaving) > 2 + 2 * window
     assert len(taken & leaving) <= 2 + 2 * window
     assert result.finished
+
+
+def test_who_is_erased_while_being_written_to_leaves_no_address_behind(
+    engine, settings, keys, now, start_sink
+):
+    whom = "lecteur1@lecteurs.example"
+    sink = start_sink(Manners(rules=[Rule("accepted", f"250 2.0.0 <{whom}> queued", whom)]))
+    run_id = start_run(engine, now, readers=8)
+    keep = sink.keep
+
+    def keep_and_erase(line) -> None:
+        keep(line)
+        if line["recipient"] == whom:
+            with database.write(engine) as connection:
+                known = schema.subscriber.c
+                reader = connection.scalar(select(known.id).where(known.address == whom))
+                assert leaving.erase(connection, keys, reader, now)
+
+    sink.keep = keep_and_erase  # its message is taken, and not answered yet
+    result = dispatch(with_relay(settings, sink.url), engine, keys, run_id, clock=lambda: now)
+    assert result.tally.sent == 8
+    with engine.connect() as connection:
+        tables = schema.metadata.sorted_tables
+        written = [str(row) for table in tables for row in connection.execute(select(table))]
+    assert not [row for row in written if whom in row]
 
 
 def test_an_address_that_changes_before_its_claim_is_the_one_written_to(
