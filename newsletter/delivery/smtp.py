@@ -96,7 +96,8 @@ class Connection(asyncio.Protocol):
             return
         for event in events:
             if isinstance(event, (Ready, Failed, StartTls)):
-                self._resolve(event)
+                # What was slipped in behind a go-ahead for TLS wins over it.
+                self._resolve(event if isinstance(event, Ready) else events[-1])
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._disarm()
@@ -161,9 +162,9 @@ class Connection(asyncio.Protocol):
                 ssl_handshake_timeout=self._deadlines.command,
             )
         except (OSError, ssl.SSLError) as error:
-            raise _tls_failed(self.endpoint, error) from error
+            raise _explain_handshake(self.endpoint, error) from error
         if transport is None:  # closed while it was being encrypted
-            raise _tls_failed(self.endpoint, ConnectionResetError("connection lost"))
+            raise _explain_handshake(self.endpoint, ConnectionResetError("connection lost"))
         self._transport = transport
         self.write(self.session.tls_started())
         self._arm()
@@ -229,7 +230,7 @@ async def connect(endpoint: Endpoint, deadlines: Deadlines, listener: Listener) 
     except TimeoutError:
         raise TimedOut(f"{endpoint.host} does not answer", host=endpoint.host) from None
     except ssl.SSLError as error:
-        raise _tls_failed(endpoint, error) from error
+        raise _explain_handshake(endpoint, error) from error
     except OSError as error:
         raise ConnectFailed(
             f"{endpoint.host}:{endpoint.port} cannot be reached: {error.strerror or error}",
@@ -244,7 +245,17 @@ async def connect(endpoint: Endpoint, deadlines: Deadlines, listener: Listener) 
     return connection
 
 
-def _tls_failed(endpoint: Endpoint, error: Exception) -> TlsFailed:
+#: A handshake that somebody cut: the network's fault, and not a certificate's.
+_CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+
+
+def _explain_handshake(endpoint: Endpoint, error: OSError) -> RelayError:
+    if not isinstance(error, ssl.SSLError) or isinstance(error, _CUT):
+        return ConnectFailed(
+            f"{endpoint.host}: the TLS handshake broke off: {error}",
+            host=endpoint.host,
+            remedy="try again later; nothing was sent in clear",
+        )
     return TlsFailed(
         f"{endpoint.host}: TLS failed: {error}",
         host=endpoint.host,

@@ -6,21 +6,18 @@ import asyncio
 import gc
 import ipaddress
 import os
-import ssl
 import tracemalloc
 import warnings
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from newsletter.delivery import endpoints
 from newsletter.store import database, opening
 from tests.cluster import Cluster
+from tests.delivery.certificates import certify, serve_as
 from tests.delivery.sink import Manners, Sink
 from tests.delivery.victim import Victims
 
@@ -88,41 +85,13 @@ def victims():
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory):
     """A certificate for localhost and 127.0.0.1, and the file that vouches for it."""
-    folder = tmp_path_factory.mktemp("tls")
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(datetime(2020, 1, 1))
-        .not_valid_after(datetime(2049, 1, 1))
-        .add_extension(
-            x509.SubjectAlternativeName(
-                [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-            ),
-            critical=False,
-        )
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return folder
+    here = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    return certify(tmp_path_factory.mktemp("tls"), x509.DNSName("localhost"), here)
 
 
 @pytest.fixture
 def tls_context(authority):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(authority / "cert.pem", authority / "key.pem")
-    return context
+    return serve_as(authority)
 
 
 @pytest.fixture

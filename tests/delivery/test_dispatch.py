@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from newsletter.delivery.dispatch import dispatch
 from newsletter.model import DeliveryState, Tally

@@ -7,11 +7,13 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
+from cryptography import x509
 from sqlalchemy import select, update
 
 from newsletter.delivery import dispatch as dispatching
 from newsletter.delivery.endpoints import Deadlines
 from newsletter.store import database, ledger, schema
+from tests.delivery.certificates import certify, serve_as
 from tests.delivery.scenery import once_accepted, start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
 
@@ -278,6 +280,36 @@ def test_deferred_readers_come_again_when_they_are_due_until_the_deadline(
     assert states_of(engine, run_id)["lecteur1@lecteurs.example"] == "expired"
 
 
+def test_a_greylisted_reader_comes_through_when_they_are_due(go, engine, now, start_sink):
+    sink = start_sink(Manners(rules=[Rule("rcpt", "451 4.7.1 greylisted", times=3)]))
+    run_id = start_run(engine, now, readers=3)
+    assert go(sink.url, run_id).tally.deferred == 3
+    assert {reader.reason for reader in standing(engine, run_id).values()} == {"greylisted"}
+    assert go(sink.url, run_id, minutes=5).tally.sent == 3
+
+
+@pytest.mark.parametrize("stage", ["mail", "rcpt", "dot"])
+def test_a_relay_that_throttles_us_by_454_charges_nobody(go, engine, now, start_sink, stage):
+    sink = start_sink(Manners(rules=[Rule(stage, "454 4.7.0 Throttling failure", times=2)]))
+    run_id = start_run(engine, now, readers=8)
+    assert go(sink.url, run_id, connections=4).tally.sent == 8
+    with database.read(engine) as connection:
+        assert set(connection.scalars(select(schema.delivery.c.tries))) == {0}
+
+
+@pytest.mark.parametrize("stage", ["mail", "rcpt", "data", "accepted"])
+def test_an_answer_that_comes_octet_by_octet_is_not_waited_for_for_ever(
+    go, engine, now, start_sink, pass_time, stage
+):
+    rules = [Rule(stage, "trickle", times=1, skip=2)]
+    sink = start_sink(Manners(rules=rules, pass_time=pass_time))
+    run_id = start_run(engine, now, readers=8)
+    found = go(sink.url, run_id).tally
+    doubted = stage == "accepted"
+    assert (found.sent, found.unknown) == (8 - doubted, doubted)
+    assert len(sink.accepted()) == 8
+
+
 def test_a_relay_that_drops_everybody_is_left_alone_after_three_times(go, engine, now, start_sink):
     sink = start_sink(Manners(rules=[Rule("rcpt", "drop")]))
     run_id = start_run(engine, now, readers=50)
@@ -354,6 +386,61 @@ def test_stripped_starttls_stops_before_mail(go, engine, now, start_sink):
     result = go(sink.url, run_id, require_tls=True)
     assert result.reason == "configuration"
     assert not [line for _, line in sink.commands if line.startswith(b"MAIL")]
+
+
+@pytest.mark.parametrize("kind", ["starttls", "implicit_tls"])
+def test_a_certificate_of_another_host_stops_before_mail(
+    go, engine, now, start_sink, monkeypatch, tmp_path, kind
+):
+    other = certify(tmp_path, x509.DNSName("other.example"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(other / "cert.pem"))
+    sink = start_sink(Manners(**{kind: serve_as(other)}))
+    run_id = start_run(engine, now, readers=3)
+    result = go(sink.url, run_id, require_tls=True)
+    assert result.reason == "configuration"
+    assert sink.worst["connections"] <= 1  # the server does not count a handshake that failed
+    assert not [line for _, line in sink.commands if line.startswith(b"MAIL")]
+
+
+@pytest.mark.parametrize("action", ["drop", "hang"])
+def test_a_handshake_that_breaks_off_is_the_networks_and_tried_again(
+    go, engine, now, start_sink, trusted, tls_context, pass_time, action
+):
+    rules = [Rule("tls", action)]
+    sink = start_sink(Manners(starttls=tls_context, rules=rules, pass_time=pass_time))
+    run_id = start_run(engine, now, readers=3)
+    result = go(sink.url, run_id, require_tls=True)
+    assert (result.reason, result.tally.pending) == ("relay", 3)
+    assert not [line for _, line in sink.commands if line.startswith(b"MAIL")]
+    sink.manners.rules.clear()
+    assert go(sink.url, run_id, require_tls=True).tally.sent == 3
+
+
+def go_over_tls(go, engine, now, start_sink, monkeypatch, authority, tls_context, rule):
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority / "cert.pem"))
+    sink = start_sink(Manners(starttls=tls_context, rules=[rule]))
+    run_id = start_run(engine, now, readers=3)
+    result = go(sink.url, run_id, require_tls=True)
+    assert result.tally.pending == 3
+    assert not [line for _, line in sink.commands if line.startswith(b"MAIL")]
+    return result
+
+
+def test_garbage_where_tls_should_begin_stops_before_mail(
+    go, engine, now, start_sink, monkeypatch, authority, tls_context
+):
+    rule = Rule("tls", "garbage")
+    result = go_over_tls(go, engine, now, start_sink, monkeypatch, authority, tls_context, rule)
+    assert result.reason in {"relay", "configuration"}  # before TLS began, or within
+
+
+def test_an_answer_slipped_in_before_tls_is_never_heard_within_it(
+    go, engine, now, start_sink, monkeypatch, authority, tls_context
+):
+    rule = Rule("starttls", "220 go ahead\r\n250 slipped in")
+    result = go_over_tls(go, engine, now, start_sink, monkeypatch, authority, tls_context, rule)
+    assert result.reason == "configuration"
+    assert "bytes follow" in result.problem
 
 
 # --- stopping

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -169,7 +170,7 @@ def test_a_sweep_that_fails_is_followed_by_another(
     working = threading.Thread(target=work, args=(errand,), kwargs={"tempo": tempo})
     working.start()
     try:  # nothing was enqueued: only a sweep hands the run out
-        _wait_for(lambda: _is_done(postgres_engine, run_id), seconds=20)
+        wait_until(lambda: _is_done(postgres_engine, run_id))
     finally:
         stop.set()
         working.join()
