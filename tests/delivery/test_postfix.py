@@ -10,6 +10,7 @@ import smtplib
 import threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
@@ -17,7 +18,7 @@ from benchmarks import sinks
 from newsletter.delivery import resolving
 from newsletter.delivery.dispatch import dispatch
 from newsletter.store import database, ledger
-from tests.delivery.scenery import start_run, with_relay
+from tests.delivery.scenery import start_run, states_of, with_relay
 from tests.ports import find_port
 
 
@@ -47,7 +48,9 @@ def test_killed_and_resolved_by_the_log_everybody_is_accepted_exactly_once(
     }  # fmt: skip
     killed = 0
     while killed < 3:
-        if victims.run_and_kill(0.25 + 0.1 * killed, **order) == 0:
+        enough = 60 * (killed + 1)
+        is_time = partial(_has_sent, sqlite_engine, run_id, enough)
+        if victims.run_and_kill(is_time, **order) == 0:
             break
         killed += 1
     assert victims.run(**order) == 0
@@ -75,6 +78,10 @@ def test_killed_and_resolved_by_the_log_everybody_is_accepted_exactly_once(
     assert {
         taken[one] for one in resolving.message_ids(settings, keys, run_id, readers).values()
     } == {1}
+
+
+def _has_sent(engine, run_id, count):
+    return Counter(states_of(engine, run_id).values())["sent"] >= count
 
 
 def _ids(engine, run_id):

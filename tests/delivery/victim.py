@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -42,12 +43,20 @@ class Victims:
         self.start(**order)
         return self.wait()
 
-    def run_and_kill(self, after_s: float, **order) -> int:
-        """Kill the child after so long, unless it has ended by then; return its exit code."""
-        killer = threading.Timer(after_s, _kill, (self.start(**order),))
+    def run_and_kill(self, is_time: Callable[[], bool], **order) -> int:
+        """Kill the child when it is time, unless it has ended by then; return its exit code."""
+        pid, ended = self.start(**order), threading.Event()
+
+        def watch() -> None:
+            while not is_time():
+                if ended.wait(0.002):
+                    return
+            _kill(pid)
+
+        killer = threading.Thread(target=watch)
         killer.start()
         code = self.wait()
-        killer.cancel()
+        ended.set()
         killer.join()
         return code
 
