@@ -51,7 +51,8 @@ def read_relay_log(
     last_line = ""
     for line in lines:
         if first_at is None:
-            first_at = read_time(line, now=now, zone=zone)
+            # Of the hour that a clock tells twice, the later: a log never covers more than it does.
+            first_at = read_time(line, now=now, zone=zone, fold=1)
         last_line = line if _may_have_time(line) else last_line
         if found := _MESSAGE_ID.search(line):
             if found.group(2) in wanted:
@@ -66,7 +67,7 @@ def _may_have_time(line: str) -> bool:
     return bool(_ISO.match(line) or _OLD.match(line))
 
 
-def read_time(line: str, *, now: datetime, zone: tzinfo) -> datetime | None:
+def read_time(line: str, *, now: datetime, zone: tzinfo, fold: int = 0) -> datetime | None:
     """Return the instant at the head of a line, None when there is none."""
     if found := _ISO.match(line):
         return datetime.fromisoformat(found.group().replace(",", "."))
@@ -77,7 +78,7 @@ def read_time(line: str, *, now: datetime, zone: tzinfo) -> datetime | None:
     day, hour, minute, second = (int(part) for part in found.groups()[1:])
     for year in (now.year, now.year - 1):
         try:
-            at = datetime(year, month, day, hour, minute, second, tzinfo=zone)
+            at = datetime(year, month, day, hour, minute, second, tzinfo=zone, fold=fold)
         except ValueError:  # 29 February
             continue
         if at <= now + timedelta(days=1):

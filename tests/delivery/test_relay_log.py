@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -41,6 +42,17 @@ def test_a_log_covers_what_lies_between_its_first_and_last_line():
     assert log.covers(first, last)
     assert not log.covers(first - second, last)
     assert not log.covers(first, last + second)
+
+
+def test_in_the_hour_told_twice_a_log_covers_no_more_than_it_surely_does():
+    lines = [f"Oct 26 02:{minute}:00 relay postfix/anvil[8]: statistics\n" for minute in (10, 50)]
+    log = read_relay_log(
+        lines, WANTED, now=datetime(2025, 10, 27, tzinfo=UTC), zone=ZoneInfo("Europe/Paris")
+    )
+    # It may begin at 00:10 or at 01:10 UTC, and end at 00:50 or at 01:50.
+    for hour in (0, 1):
+        moment = datetime(2025, 10, 26, hour, 30, tzinfo=UTC)
+        assert not log.covers(moment, moment)
 
 
 @pytest.mark.parametrize("text", ["", "nothing here\n", "\n\n"])
