@@ -466,4 +466,6 @@ class _Session:
 
 
 def read_record(path: Path) -> list[Accepted]:
-    return [Accepted(**json.loads(line)) for line in path.read_text("utf-8").splitlines()]
+    # A line is whole once its end is there: it may be read while it is being written.
+    *lines, _unfinished = path.read_text("utf-8").split("\n")
+    return [Accepted(**json.loads(line)) for line in lines]
