@@ -199,15 +199,39 @@ def _look_at_domain(settings: Settings, look_up: LookUp) -> Iterator[Diagnosis]:
         return
     domain = settings.sender.address.rpartition("@")[2]
     bounce = settings.sender.bounce_address.rpartition("@")[2] or domain
-    yield _look_for(look_up, "SPF", bounce, "v=spf1")
-    yield _look_for(look_up, "DMARC", f"_dmarc.{domain}", "v=DMARC1")
+    contact = settings.publication.contact
+    spf = f"v=spf1 a:{settings.relay.host} -all"
+    yield _look_for(look_up, "SPF", bounce, "v=spf1", spf)
+    dmarc = f"v=DMARC1; p=none; rua=mailto:{contact}"
+    yield _look_for(look_up, "DMARC", f"_dmarc.{domain}", "v=DMARC1", dmarc)
     dkim = settings.relay.dkim
+    signs_as = (dkim.domain or domain) if dkim.selector else ""
     if dkim.selector:
-        name = f"{dkim.selector}._domainkey.{dkim.domain or domain}"
-        yield _look_for(look_up, "DKIM", name, "p=")
+        name = f"{dkim.selector}._domainkey.{signs_as}"
+        yield _look_for(look_up, "DKIM", name, "p=", "v=DKIM1; p=(the public key)")
+    yield _judge_alignment(domain, bounce, signs_as)
 
 
-def _look_for(look_up: LookUp, part: str, name: str, wanted: str) -> Diagnosis:
+def _judge_alignment(domain: str, bounce: str, signs_as: str) -> Diagnosis:
+    """DMARC passes when SPF's domain or DKIM's is that of the sender (relaxed: RFC 7489 §3.1)."""
+    seen = f"sender {domain}, envelope {bounce}, signature {signs_as or 'the relay, if any'}"
+    if _is_aligned(bounce, domain) or _is_aligned(signs_as, domain):
+        return Diagnosis(part="alignment", health=Health.GOOD, seen=seen)
+    return Diagnosis(
+        part="alignment",
+        health=Health.BAD,
+        seen=seen,
+        remedy="give sender.bounce_address or relay.dkim.domain the domain of sender.address",
+    )
+
+
+def _is_aligned(one: str, other: str) -> bool:
+    one, other = one.lower(), other.lower()
+    # Without the public suffix list: the same domain, or one below the other.
+    return bool(one) and (one == other or one.endswith(f".{other}") or other.endswith(f".{one}"))
+
+
+def _look_for(look_up: LookUp, part: str, name: str, wanted: str, publish: str) -> Diagnosis:
     try:
         records = look_up(name)
     except OSError as error:
@@ -221,7 +245,8 @@ def _look_for(look_up: LookUp, part: str, name: str, wanted: str) -> Diagnosis:
     if len(found) == 1:
         return Diagnosis(part=part, health=Health.GOOD, seen=f"{name}: {found[0][:60]}")
     seen = f"{name}: {len(found)} records with {wanted}, one is needed"
-    return Diagnosis(part=part, health=Health.BAD, seen=seen, remedy="see docs/operations.md")
+    remedy = f'publish one TXT record of {name}: "{publish}"; see docs/operations.md'
+    return Diagnosis(part=part, health=Health.BAD, seen=seen, remedy=remedy)
 
 
 def look_up_text(name: str) -> tuple[str, ...]:

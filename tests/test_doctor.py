@@ -113,6 +113,31 @@ def test_two_spf_records_are_bad(public, now):
     assert parts["SPF"].health is Health.BAD
 
 
+def test_a_missing_record_is_spelled_out(public, now):
+    parts = look(public, now)
+    assert 'TXT record of example.org: "v=spf1 a:relay.example -all"' in parts["SPF"].remedy
+    assert 'of _dmarc.example.org: "v=DMARC1; p=none; ' in parts["DMARC"].remedy
+
+
+@pytest.mark.parametrize(
+    ("bounce", "signs_as", "health"),
+    [
+        ("retours@example.org", "", Health.GOOD),
+        ("retours@mail.example.org", "relay.example", Health.GOOD),
+        ("retours@relay.example", "", Health.GOOD),  # signed as the sender's own domain
+        ("retours@relay.example", "news.example.org", Health.GOOD),
+        ("retours@relay.example", "relay.example", Health.BAD),
+        ("retours@badexample.org", "relay.example", Health.BAD),
+    ],
+)
+def test_spf_or_dkim_must_be_aligned_with_the_sender(public, now, bounce, signs_as, health):
+    dkim = public.relay.dkim.model_copy(update={"domain": signs_as})
+    relay = public.relay.model_copy(update={"dkim": dkim})
+    sender = public.sender.model_copy(update={"bounce_address": bounce})
+    parts = look(public.model_copy(update={"relay": relay, "sender": sender}), now)
+    assert parts["alignment"].health is health
+
+
 def test_a_relay_that_does_not_answer_is_bad(public, now):
     def refuse(settings):
         raise ConnectFailed("no answer", host=settings.relay.host)
