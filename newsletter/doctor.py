@@ -16,6 +16,7 @@ from enum import StrEnum
 from newsletter.config import PLACEHOLDER, Settings, load_keys
 from newsletter.delivery.signing import load_signer
 from newsletter.errors import ConfigError, NewsletterError, RelayError
+from newsletter.mail.dkim import dns_records
 from newsletter.metrics import HEARTBEAT_LIMIT, find_unclaimed
 from newsletter.running import is_copy
 from newsletter.store import database, opening, runs
@@ -206,10 +207,19 @@ def _look_at_domain(settings: Settings, look_up: LookUp) -> Iterator[Diagnosis]:
     yield _look_for(look_up, "DMARC", f"_dmarc.{domain}", "v=DMARC1", dmarc)
     dkim = settings.relay.dkim
     signs_as = (dkim.domain or domain) if dkim.selector else ""
-    if dkim.selector:
-        name = f"{dkim.selector}._domainkey.{signs_as}"
-        yield _look_for(look_up, "DKIM", name, "p=", "v=DKIM1; p=(the public key)")
+    for name, record in _signing_records(settings, signs_as):
+        # The key itself, not just any: a rotated one fails every signature.
+        yield _look_for(look_up, "DKIM", name, record.rpartition(" ")[2], record)
     yield _judge_alignment(domain, bounce, signs_as)
+
+
+def _signing_records(settings: Settings, signs_as: str) -> tuple[tuple[str, str], ...]:
+    try:
+        signer = load_signer(settings)
+    except ConfigError:  # said when it is used; the record is wanted all the same
+        name = f"{settings.relay.dkim.selector}._domainkey.{signs_as}"
+        return ((name, "v=DKIM1; p="),)
+    return dns_records(signer) if signer is not None else ()
 
 
 def _judge_alignment(domain: str, bounce: str, signs_as: str) -> Diagnosis:

@@ -1,6 +1,8 @@
 from datetime import timedelta
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from newsletter import running
 from newsletter.config import load_settings
@@ -117,6 +119,22 @@ def test_a_missing_record_is_spelled_out(public, now):
     parts = look(public, now)
     assert 'TXT record of example.org: "v=spf1 a:relay.example -all"' in parts["SPF"].remedy
     assert 'of _dmarc.example.org: "v=DMARC1; p=none; ' in parts["DMARC"].remedy
+
+
+def test_the_key_we_sign_with_is_the_one_that_must_be_published(public, now, tmp_path):
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    form = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    path = tmp_path / "dkim.pem"
+    path.write_bytes(key.private_bytes(serialization.Encoding.PEM, *form))
+    path.chmod(0o600)
+    dkim = public.relay.dkim.model_copy(update={"key_file": path.name})
+    signing = public.model_copy(update={"relay": public.relay.model_copy(update={"dkim": dkim})})
+    name = "s1._domainkey.example.org"
+    another = look(signing, now, lambda asked: ("v=DKIM1; p=abc",) if asked == name else ())
+    assert another["DKIM"].health is Health.BAD
+    record = another["DKIM"].remedy.split('"')[1]
+    ours = look(signing, now, lambda asked: (record,) if asked == name else ())
+    assert ours["DKIM"].health is Health.GOOD
 
 
 @pytest.mark.parametrize(
