@@ -1,7 +1,7 @@
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -9,11 +9,11 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from procrastinate.schema import SchemaManager
-from sqlalchemy import create_engine, insert, select, text
+from sqlalchemy import create_engine, insert, inspect, select, text
 
 from newsletter.errors import StoreError
 from newsletter.store import database, opening, schema
-from newsletter.store.migrations import HEAD, versions
+from newsletter.store.migrations import HEAD
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -52,10 +52,14 @@ def _is_ours(name, _kind, _parents) -> bool:
     return not (name or "").startswith("procrastinate_")  # the queue's tables are its library's
 
 
-def test_the_queues_tables_are_those_of_the_library_we_run_with():
-    frozen = Path(versions.__file__).with_name("procrastinate_3_10.sql").read_text("utf-8")
-    # Another release with other tables wants a step of its own, with its migrations.
-    assert frozen == SchemaManager.get_schema()
+def test_the_queues_tables_are_laid_down_with_ours(settings, empty_url):
+    engine = opening.open_store(with_database(settings, empty_url))
+    with engine.connect() as connection:
+        tables = inspect(connection).get_table_names()
+    engine.dispose()
+    expected = set(re.findall(r"CREATE TABLE (\w+)", SchemaManager.get_schema()))
+    found = {name for name in tables if not _is_ours(name, "", "")}
+    assert found == (expected if engine.dialect.name == "postgresql" else set())
 
 
 UPGRADE = """

@@ -1,12 +1,10 @@
-"""The tables of the workers' queue, on PostgreSQL only: Procrastinate's own SQL, as of 3.10.
+"""The tables of the workers' queue, on PostgreSQL only: Procrastinate's own SQL, from 3.10 on.
 
-Frozen beside this file: what a step lays down may not depend on the library that happens to be
-installed. A release of Procrastinate that changes its tables takes a step of its own here.
+The library that runs lays them down: its code and its tables belong together. A release that
+changes them takes a step of its own here, which applies its migrations to older databases.
 """
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import sqlalchemy as sa
 from alembic import op
@@ -22,6 +20,8 @@ def upgrade() -> None:
     # A worker of the first version laid them down by itself, of the same release.
     if connection.scalar(sa.text("SELECT to_regclass('procrastinate_jobs')")) is not None:
         return
-    sql = Path(__file__).with_name("procrastinate_3_10.sql").read_text("utf-8")
+    from procrastinate.schema import SchemaManager
+
+    sql = SchemaManager.get_schema()
     # The driver's own call: its colons and percent signs are no parameters.
     connection.connection.driver_connection.execute(sql)  # type: ignore[union-attr]
