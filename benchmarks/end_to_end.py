@@ -37,7 +37,7 @@ def _into_sink(size: Size, options: Options) -> Iterator[Figure]:
     yield Figure(
         benchmark="end_to_end",
         what=f"{size.name} into smtp-sink",
-        rival="smtp-source -d -s 8",
+        rival="smtp-source -d -N -s 8",
         measured=rate_ratio(samples, "dispatch", "smtp-source"),
         target=1.0,
         detail=detail,
@@ -70,7 +70,7 @@ def _into_postfix(size: Size, options: Options) -> Iterator[Figure]:
     yield Figure(
         benchmark="end_to_end",
         what=f"{size.name} into Postfix",
-        rival="smtp-source -d -s 8",
+        rival="smtp-source -d -N -s 8",
         measured=rate_ratio(samples, "dispatch", "smtp-source"),
         target=0.9,
         detail=sum_up(samples),
