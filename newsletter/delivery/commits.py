@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from newsletter.delivery import crash_points
 from newsletter.delivery.flights import Flight
 from newsletter.delivery.states import Step
 from newsletter.errors import Busy, StoreError
-from newsletter.model import DeliveryState
 from newsletter.store import database
 from newsletter.store.ledger import Lease
 from newsletter.store.windows import Answer, Result, commit_window
@@ -56,7 +55,7 @@ class Commits:
         lease: Lease,
         *,
         clock: Callable[[], datetime],
-        pool: Executor,
+        pool: ThreadPoolExecutor,
         on_answer: Callable[[Answer, list[Outcome], list[Flight]], None],
         on_failure: Callable[[StoreError], None],
         renews: bool = True,
@@ -64,6 +63,8 @@ class Commits:
         self._engine, self._lease, self._clock, self._pool = engine, lease, clock, pool
         self._on_answer, self._on_failure = on_answer, on_failure
         self._loop = asyncio.get_running_loop()
+        # Opened once: a pool's checkout and return cost a fifth of a window of 32.
+        self._connection: Connection | None = None  # of the ledger's thread
         self._outcomes: list[Outcome] = []
         self._wanted: list[Flight] = []
         self._is_busy = False
@@ -92,6 +93,7 @@ class Commits:
         for timer in (self._timer, self._beat):
             if timer is not None:
                 timer.cancel()
+        self._pool.submit(self._disconnect)
 
     def want(self, flights: Iterable[Flight]) -> None:
         """Ask for the intents of these flights."""
@@ -151,7 +153,19 @@ class Commits:
 
     def _run(self, batch: _Batch) -> None:
         # Decided now, not when the answer came: the intent may have been granted in between.
-        results = [_to_result(outcome) for outcome in batch.outcomes]
+        results = [
+            Result(
+                flight.token,
+                flight.granted,
+                step.state,
+                step.reason,
+                reply,
+                step.tries,
+                step.drops,
+                step.not_before,
+            )
+            for flight, step, reply in batch.outcomes
+        ]
         intents = {flight.token: flight.row.address for flight in batch.intents}
         renews = self._renews and self._loop.time() >= self._renew_at
         if renews:
@@ -166,18 +180,29 @@ class Commits:
         renews: bool,  # noqa: FBT001 - run_in_executor passes positions
     ) -> Answer:
         now = self._clock()
-        with database.write(self._engine) as connection:
-            answer = commit_window(
-                connection,
-                self._lease,
-                results=results,
-                intents=intents,
-                now=now,
-                renew_until=now + LEASE if renews else None,
-            )
-            crash_points.reach("commit.before")
+        if self._connection is None:
+            self._connection = database.connect(self._engine)
+        try:
+            with database.write_on(self._connection):
+                answer = commit_window(
+                    self._connection,
+                    self._lease,
+                    results=results,
+                    intents=intents,
+                    now=now,
+                    renew_until=now + LEASE if renews else None,
+                )
+                crash_points.reach("commit.before")
+        except BaseException:
+            self._disconnect()
+            raise
         crash_points.reach("commit.after")
         return answer
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def _finish(self, batch: _Batch, done: asyncio.Future[Answer]) -> None:
         if done.cancelled():
@@ -190,9 +215,10 @@ class Commits:
             raise error
         self._failing_since = None
         answer = done.result()
+        granted = answer.granted
         for flight in batch.intents:
             flight.wanted = False
-            flight.granted = flight.token in answer.granted
+            flight.granted = flight.token in granted
             flight.denied = not flight.granted
         self._is_busy = False
         self._on_answer(answer, batch.outcomes, batch.intents)
@@ -208,17 +234,3 @@ class Commits:
             self._on_failure(error)
         else:
             self._loop.call_later(RETRY_S, self._run, batch)
-
-
-def _to_result(outcome: Outcome) -> Result:
-    flight, step = outcome.flight, outcome.step
-    return Result(
-        subscriber_id=flight.token,
-        intended=flight.granted,
-        state=DeliveryState(step.state),
-        reason=step.reason,
-        reply=outcome.reply,
-        tries=step.tries,
-        drops=step.drops,
-        not_before=step.not_before,
-    )

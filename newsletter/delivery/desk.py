@@ -67,7 +67,7 @@ class Desk:
             for route in self._routes
             if rank < route.endpoint.relay.connections
         ]
-        self._supply = Supply(self._ask, is_limited=self._is_limited)
+        self._supply = Supply(self._ask, find_limited=self._find_limited)
         self._commits = Commits(
             job.engine,
             job.lease,
@@ -78,6 +78,9 @@ class Desk:
             renews=job.until == ledger.LAST_ID,  # the lease of a run is not a batch's to hold
         )
         self._ahead: deque[Flight] = deque()
+        # A lane holds two: one at its dot, one whose envelope is written. Both count as ahead, so
+        # that what is unknown after a crash stays within connections + 2 windows.
+        self._enough_ahead = max(0, job.window - len(self._lanes))
         self._breaker = states.Breaker()
         self._canary = self._open_canary()
         self._ending = Ending()
@@ -146,8 +149,13 @@ class Desk:
         self._supply.add_page(flights, is_last=is_last)
         self._wake()
 
-    def _is_limited(self, domain: str) -> bool:
-        return any(route.domains.find(domain) is not None for route in self._routes)
+    def _find_limited(self, address: str) -> str | None:
+        for route in self._routes:
+            if route.domains.is_limiting:
+                domain = domain_of(address)
+                if route.domains.find(domain) is not None:
+                    return domain
+        return None
 
     def _wake(self) -> None:
         self._supply.refill()
@@ -159,10 +167,7 @@ class Desk:
     def _top_up(self) -> None:
         """Claim the next window ahead of the lanes, when we claim ahead at all."""
         window = self._job.window
-        # A lane holds two: one at its dot, one whose envelope is written. Both count as ahead, so
-        # that what is unknown after a crash stays within connections + 2 windows.
-        enough = max(0, window - len(self._lanes))
-        if not window or self.is_closing or len(self._ahead) > enough:
+        if not window or self.is_closing or len(self._ahead) > self._enough_ahead:
             return
         if self._commits.has_wanted:  # else a slow commit would claim window after window
             return
@@ -180,9 +185,10 @@ class Desk:
             return None
         if domain is not None:
             return self._supply.take(domain)
-        flight = self._take_ahead() if self._job.window else None
-        if flight is None and not self._job.window and self._supply.has_free:
-            flight = self._supply.take()
+        if self._job.window:
+            flight = self._take_ahead()
+        else:
+            flight = self._supply.take() if self._supply.has_free else None
         self._supply.refill()
         self._top_up()
         return flight
@@ -229,9 +235,8 @@ class Desk:
         if flight.denied:
             self.release(flight)
             return
-        step = states.step(
-            verdict, tries=flight.row.tries, drops=flight.row.drops, now=self._job.clock()
-        )
+        row = flight.row
+        step = states.step(verdict, tries=row.tries, drops=row.drops, now=self._job.clock())
         self._commits.record(flight, step, str(reply) if reply is not None else "")
         self._pace(flight, verdict, route)
         self._count(verdict)
@@ -248,14 +253,14 @@ class Desk:
         self._look_for_end()
 
     def _pace(self, flight: Flight, verdict: Verdict, route: Route) -> None:
-        domain = domain_of(flight.row.address)
         if verdict.state is DeliveryState.SENT:
             route.succeed()
             route.adaptive.praise()
-            route.domains.praise(domain)
+            if route.domains.is_limiting:
+                route.domains.praise(domain_of(flight.row.address))
         elif verdict.state is DeliveryState.DEFERRED:
             route.succeed()
-            route.domains.blame(domain, self._loop.time())
+            route.domains.blame(domain_of(flight.row.address), self._loop.time())
         elif verdict.throttled:
             route.adaptive.blame(self._loop.time())
 
@@ -282,9 +287,10 @@ class Desk:
     def _on_answer(self, answer: Answer, outcomes: list[Outcome], intents: list[Flight]) -> None:
         for outcome in outcomes:
             self._file(outcome)
+        granted = sum(flight.granted for flight in intents)
+        self._counts[DeliveryState.PENDING] -= granted
+        self._counts[DeliveryState.SENDING] += granted
         for flight in intents:
-            if flight.granted:
-                self._move(DeliveryState.PENDING, DeliveryState.SENDING)
             if flight.lane is not None:
                 flight.lane.on_answer(flight)
         if answer.lost:
@@ -296,9 +302,9 @@ class Desk:
         self._wake()
 
     def _file(self, outcome: Outcome) -> None:
-        flight, step = outcome.flight, outcome.step
-        start = DeliveryState.SENDING if flight.granted else DeliveryState.PENDING
-        self._move(start, step.state)
+        flight, step, _ = outcome
+        self._counts[DeliveryState.SENDING if flight.granted else DeliveryState.PENDING] -= 1
+        self._counts[step.state] += 1
         if step.state is not DeliveryState.PENDING:
             self._settled_since_pass += 1
             self._supply.forget(flight)
@@ -307,10 +313,6 @@ class Desk:
         else:
             again = Flight(flight.row._replace(drops=step.drops), flight.outgoing)
             self._supply.put_back(again)
-
-    def _move(self, start: DeliveryState, end: DeliveryState) -> None:
-        self._counts[start] -= 1
-        self._counts[end] += 1
 
     def _on_store_failure(self, error: StoreError) -> None:
         self._error = error

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from newsletter.delivery.pacing import domain_of
 from newsletter.mail.compose import Outgoing
 from newsletter.store.windows import Picked
 
@@ -51,10 +50,12 @@ class Flight:
 class Supply:
     """The readers still to be reached: a window over the ledger, limited domains set apart."""
 
-    def __init__(self, ask: Callable[[int], None], *, is_limited: Callable[[str], bool]) -> None:
+    def __init__(
+        self, ask: Callable[[int], None], *, find_limited: Callable[[str], str | None]
+    ) -> None:
         self.budget: int | None = None  # how many more may be taken; None: all
         self._ask = ask  # for the page after this id; answered by ``add_page``
-        self._is_limited = is_limited
+        self._find_limited = find_limited  # an address's domain, when that has limits
         self._free: deque[Flight] = deque()
         self._limited: dict[str, deque[Flight]] = {}
         self._limited_count = 0
@@ -105,8 +106,8 @@ class Supply:
         self._cursor, self._is_at_end, self._skipped_from = -1, False, None
 
     def _add(self, flight: Flight) -> None:
-        domain = domain_of(flight.row.address)
-        if not self._is_limited(domain):
+        domain = self._find_limited(flight.row.address)
+        if domain is None:
             self._held.add(flight.token)
             self._free.append(flight)
         elif self._limited_count < LIMITED_MAX:
@@ -137,12 +138,12 @@ class Supply:
         """Let another connection take this reader, before all others."""
         if self.budget is not None:
             self.budget += 1
-        domain = domain_of(flight.row.address)
-        if self._is_limited(domain):
+        domain = self._find_limited(flight.row.address)
+        if domain is None:
+            self._free.appendleft(flight)
+        else:
             self._limited.setdefault(domain, deque()).appendleft(flight)
             self._limited_count += 1
-        else:
-            self._free.appendleft(flight)
 
     def forget(self, flight: Flight) -> None:
         """Let go of a reader who is settled, or no longer ours."""

@@ -134,7 +134,8 @@ class Lane:
             flight = self._pick()
             if flight is None:
                 return None
-            wait_s = take_from_all(self.route.buckets, self._loop.time())
+            buckets = self.route.buckets
+            wait_s = take_from_all(buckets, self._loop.time()) if buckets else 0.0
             if wait_s > 0:
                 self._desk.put_back(flight)
                 self._wake_in(wait_s)
@@ -236,7 +237,9 @@ class Lane:
                     connection.abort(reason)
             if self._connection is not connection:
                 return
-        self.advance()
+        # One at its dot, one behind it: all that a connection with DATA may carry.
+        if len(self.flights) < 2 or connection.session.uses_bdat:
+            self.advance()
 
     def _on_proceed(self, connection: Connection, flight: Flight) -> None:
         assert not flight.dotted  # a message ends once

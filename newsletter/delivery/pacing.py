@@ -139,7 +139,7 @@ class Domains:
         lane.adaptive.blame(now)
 
     def praise(self, domain: str) -> None:
-        if self._lanes and (lane := self._lanes.get(domain)):
+        if lane := self._lanes.get(domain):
             lane.adaptive.praise()
 
 

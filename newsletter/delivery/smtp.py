@@ -61,6 +61,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._deadline = 0.0
+        self._is_armed = False  # since data came last
         self._timer: asyncio.TimerHandle | None = None
         self._greeted: asyncio.Future[Event | None] = self._loop.create_future()
         self._reason = "drop"
@@ -81,12 +82,13 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         session = self.session
         before = session.answered
+        self._is_armed = False
         out, events = session.receive(data)
         if out:
             self.write(out)
         if events:
             self._tell(events)
-        if session.answered != before:
+        if session.answered != before and not self._is_armed:
             # Only a whole reply starts the clock again: trickled bytes do not (tarpits).
             self._arm()
 
@@ -185,6 +187,7 @@ class Connection(asyncio.Protocol):
     # --- the deadline
 
     def _arm(self) -> None:
+        self._is_armed = True
         session = self.session
         if not session.is_waiting and not session.in_flight:
             self._deadline = 0.0

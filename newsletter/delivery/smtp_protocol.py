@@ -82,6 +82,7 @@ class Closing(NamedTuple):
     detail: str = ""
 
 
+_MAIL, _RCPT = Stage.MAIL, Stage.RCPT
 Event = StartTls | Ready | Failed | Proceed | Settled | Closing
 Answer = tuple[bytes, list[Event]]
 
@@ -168,26 +169,40 @@ class Session:
         """Take what the relay wrote; return what to write at once, and what happened."""
         if self.is_over:
             return b"", []
-        out: list[bytes] = []
+        out = b""
         events: list[Event] = []
         try:
             for reply in self._reader.feed(data):
+                self.answered += 1
+                if reply.code == 250 and self._goes_on():
+                    continue
                 written, happened = self._on_reply(reply)
-                out.append(written)
+                out += written
                 events += happened
                 if self.is_over:
                     break
         except Desync as error:
             self.is_over = True
             events.append(self._close(str(error)))
-        return b"".join(out), events
+        return out, events
+
+    def _goes_on(self) -> bool:
+        """Take a yes to MAIL or RCPT whose next command left long ago: half of all replies."""
+        expected = self._expected
+        if not expected or not self.offer.pipelining:
+            return False
+        stage, tx = expected[0]
+        if tx is None or (stage is not _MAIL and stage is not _RCPT):
+            return False
+        expected.popleft()
+        tx.stage = stage
+        return True
 
     def tls_started(self) -> bytes:
         """The stream is encrypted: forget the first EHLO; return the second."""
         return self._greeting.tls_started()
 
     def _on_reply(self, reply: Reply) -> Answer:
-        self.answered += 1
         if self.is_ready:
             return self._on_answer(reply)
         out, happened = self._greeting.receive(reply)
@@ -231,7 +246,7 @@ class Session:
         """
         mail, rcpt = self._envelope(sender, recipient, size)
         tx = self._begin(token, rcpt)
-        before = self._take_rset()
+        before = self._take_rset() if self._pending_rset else b""
         if not self.offer.pipelining:
             self._expected.append((Stage.MAIL, tx))
             return before + mail
@@ -246,7 +261,7 @@ class Session:
         mail, rcpt = self._envelope(sender, recipient, size)
         tx = self._begin(token, rcpt)
         tx.written = True
-        before = self._take_rset()
+        before = self._take_rset() if self._pending_rset else b""
         self._expected.extend(((Stage.MAIL, tx), (Stage.RCPT, tx), (Stage.DOT, tx)))
         return b"%b%b%bBDAT %d LAST\r\n" % (before, mail, rcpt, size)
 
@@ -273,8 +288,6 @@ class Session:
         return tx
 
     def _take_rset(self) -> bytes:
-        if not self._pending_rset:
-            return b""
         self._pending_rset = False
         self._expected.append((Stage.RSET, None))
         return b"RSET\r\n"

@@ -88,7 +88,9 @@ def recipient(person: str, address: str) -> bytes:
     """Return the To of one reader; *address* is ASCII already."""
     if len(person) + len(address) < COLUMNS - 8 and _ATOMS.fullmatch(person):
         return f"To: {person} <{address}>\r\n".encode("ascii")
-    return line("To", (*phrase(person, "To"), f"<{address}>") if person else (f"<{address}>",))
+    words = (*phrase(person, "To"), f"<{address}>") if person else (f"<{address}>",)
+    row = f"To: {' '.join(words)}\r\n"
+    return row.encode("ascii") if len(row) <= COLUMNS + 2 else line("To", words)
 
 
 def mailbox(person: str, address: str, *, header: str) -> Sequence[str]:
@@ -114,17 +116,21 @@ def encode_words(value: str) -> Sequence[str]:
 
     A character is never cut in two (§5), and all words decode to the whole value.
     """
-    symbols = [_q_symbol(character) for character in value]
-    if sum(map(len, symbols)) <= len(value.encode()) * 4 / 3:
+    symbols, octets = list(map(_q_symbol, value)), value.encode()
+    if sum(map(len, symbols)) <= len(octets) * 4 / 3:
         return [f"=?utf-8?q?{word}?=" for word in _pack(symbols, _WORD_COLUMNS - _WORD_FRAME)]
-    characters = [character.encode() for character in value]
-    words = _pack(characters, (_WORD_COLUMNS - _WORD_FRAME) // 4 * 3)
+    room = (_WORD_COLUMNS - _WORD_FRAME) // 4 * 3
+    characters = [octets] if len(octets) <= room else list(map(str.encode, value))
+    words = _pack(characters, room)
     return [f"=?utf-8?b?{b64encode(word).decode('ascii')}?=" for word in words]
 
 
 def _pack(symbols: Sequence[AnyStr], room: int) -> list[AnyStr]:
     """Join symbols to words of at most *room*."""
     empty = symbols[0][:0]
+    whole = empty.join(symbols)
+    if len(whole) <= room:  # nearly every name
+        return [whole]
     words: list[AnyStr] = []
     start = width = 0
     for place, symbol in enumerate(symbols):

@@ -71,6 +71,22 @@ def write(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+def connect(engine: Engine) -> Connection:
+    """Return a connection for ``write_on``, to be closed by the caller; raise StoreError."""
+    with _translated(engine):
+        return engine.connect()
+
+
+@contextmanager
+def write_on(connection: Connection) -> Iterator[None]:
+    """One transaction as ``write``, on a connection that is kept from one to the next.
+
+    After any exception the connection is to be closed: its server may be gone.
+    """
+    with _translated(connection.engine), connection.begin():
+        yield
+
+
 @contextmanager
 def read(engine: Engine) -> Iterator[Connection]:
     """One transaction that sees one state of the database and writes nothing."""
