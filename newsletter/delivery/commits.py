@@ -111,6 +111,12 @@ class Commits:
         self._outcomes.append(Outcome(flight, step, reply))
         self._plan()
 
+    def hurry(self) -> None:
+        """Write at once what waits: nothing is coming that could travel with it."""
+        if self._outcomes and not (self._is_busy or self._is_due or self._is_closed):
+            self._is_due = True
+            self._loop.call_soon(self._begin)
+
     def withdraw(self) -> list[Flight]:
         """Take back the intents that no transaction has begun to claim."""
         withdrawn, self._wanted = self._wanted, []

@@ -240,6 +240,7 @@ class Desk:
         self._commits.record(flight, step, str(reply) if reply is not None else "")
         self._pace(flight, verdict, route)
         self._count(verdict)
+        self._look_for_end()
         if reply is None:
             return
         if verdict.blame is Blame.CONFIGURATION:
@@ -342,9 +343,11 @@ class Desk:
         self._commits.record(flight, step, "")
 
     def _look_for_end(self) -> None:
-        if self._closed.done() or not self._commits.is_idle:
+        if self._ahead or self._closed.done() or any(lane.flights for lane in self._lanes):
             return
-        if any(lane.flights for lane in self._lanes) or self._ahead:
+        if not self._commits.is_idle:
+            if not self.has_work():
+                self._commits.hurry()
             return
         if self.is_closing:
             self._closed.set_result(None)
