@@ -47,6 +47,7 @@ def make_publication(
         "[relay]",
         f'url = "smtp://127.0.0.1:{port}"',
         f"connections = {connections}",
+        "window = 64",  # the bound of what is unknown after a crash: connections + 2 windows
         "max_messages_per_connection = 10000000",
         f'chunking = "{"auto" if chunking else "off"}"',
         "[database]",

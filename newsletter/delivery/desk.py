@@ -222,6 +222,12 @@ class Desk:
             raise flight.outgoing
         return flight.outgoing
 
+    def compose_ahead(self) -> None:
+        """Compose for the lane after the next ones, while the relay is at work."""
+        place = len(self._lanes) - 1
+        if len(self._ahead) > place and self._ahead[place].outgoing is None:
+            self._ahead[place].outgoing = self._pages.try_compose(self._ahead[place].row)
+
     def want(self, flight: Flight) -> None:
         self._commits.want((flight,))
 

@@ -42,6 +42,8 @@ class Desk(Protocol):
 
     def compose(self, flight: Flight) -> Outgoing: ...
 
+    def compose_ahead(self) -> None: ...
+
     def want(self, flight: Flight) -> None: ...
 
     def settle(
@@ -275,6 +277,7 @@ class Lane:
         reach("dot.before")
         connection.write(b"".join(parts))
         reach("dot.after")
+        self._desk.compose_ahead()
         if with_body:
             reach("body.after")
         if len(parts) > 1 + with_body:

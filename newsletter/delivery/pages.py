@@ -80,11 +80,11 @@ class Pages:
             )
         if self._signing is None:
             return [Flight(row) for row in rows], len(rows) < size
-        composed = self._signing.map(self._try, rows)
+        composed = self._signing.map(self.try_compose, rows)
         flights = [Flight(row, message) for row, message in zip(rows, composed, strict=True)]
         return flights, len(rows) < size
 
-    def _try(self, row: Picked) -> Outgoing | Exception:
+    def try_compose(self, row: Picked) -> Outgoing | Exception:
         try:
             return self.compose(row)
         except Exception as error:  # noqa: BLE001 - raised again where the flight is taken
