@@ -61,6 +61,8 @@ class Errand:
     progress: Callable[[Tally], None] | None = None
     stop: StopFlag | None = None
     deadlines: Deadlines = field(default_factory=Deadlines)
+    # The edition last compiled, by run: a worker's next batch is nearly always of the same.
+    compiled: dict[RunId, Compiled] = field(default_factory=dict)
 
 
 def dispatch(
@@ -174,7 +176,7 @@ def _send(
         whole = until == ledger.LAST_ID
         # A batch does not count ten million rows to send five hundred.
         tally = ledger.tally(connection, run.id) if whole else Tally()
-        compiled = _compile(connection, settings, errand.keys, run)
+        compiled = _compile(connection, errand, run)
     if whole and not tally.pending:
         return Ending()
     with open_endpoints(settings) as endpoints:
@@ -207,7 +209,14 @@ async def _run(job: Job) -> Ending:
     return await Desk(job).run()
 
 
-def _compile(connection: Connection, settings: Settings, keys: Keys, run: Run) -> Compiled:
+def _compile(connection: Connection, errand: Errand, run: Run) -> Compiled:
+    if run.id not in errand.compiled:
+        errand.compiled.clear()
+        errand.compiled[run.id] = _compile_edition(connection, errand.settings, errand.keys, run)
+    return errand.compiled[run.id]
+
+
+def _compile_edition(connection: Connection, settings: Settings, keys: Keys, run: Run) -> Compiled:
     edition = windows.read_edition(connection, run.digest or "")
     if edition is None:
         raise NotFound(f"the edition of run {run.id} is gone", remedy="restore the database")

@@ -90,7 +90,11 @@ def write_on(connection: Connection) -> Iterator[None]:
 @contextmanager
 def read(engine: Engine) -> Iterator[Connection]:
     """One transaction that sees one state of the database and writes nothing."""
-    with _translated(engine), engine.connect().execution_options(read_only=True) as connection:
+    with (
+        _translated(engine),
+        engine.connect().execution_options(read_only=True) as connection,
+        connection.begin(),  # committed: after a rollback psycopg prepares its statements anew
+    ):
         yield connection
 
 

@@ -1,14 +1,14 @@
 """A window's rows handed to the database as one value: id → text.
 
-In: ids and what is written beside each. Out: conditions and columns that a statement is made of,
-one kind for each dialect. Never: one statement a row. Between two rows the driver lets go of the
-interpreter's lock, and has to wait for it while the connections are at work.
+In: ids and what is written beside each; a condition. Out: what a statement about these rows of one
+run is made of, one kind for each dialect. Never: one statement a row. Between two rows the driver
+lets go of the interpreter's lock, and has to wait for it while the connections are at work.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -16,67 +16,86 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
-    TableValuedAlias,
     Text,
+    and_,
+    any_,
     bindparam,
     cast,
     func,
     literal_column,
     select,
+    true,
 )
 
 from newsletter.store import schema
 
 _delivery = schema.delivery
+_PLACE: ColumnElement[Any] = literal_column("delivery.ctid")
+
+#: What a row has to meet, given the text that came with it.
+Condition = Callable[[ColumnElement[str]], ColumnElement[bool]]
 
 
 class Given(NamedTuple):
-    """Which rows were handed over, and the text that came with each."""
+    """Which rows were handed over and meet the condition, and the text that came with each."""
 
     chosen: ColumnElement[bool]
     text: ColumnElement[str]
 
 
 def hand_over(connection: Connection, texts: Mapping[int, str]) -> dict[str, Any]:
-    """Return the values that go with ``GIVEN``."""
+    """Return the values that go with ``choose``; the run is a value of the statement's own."""
     if connection.dialect.name == "sqlite":
         return {"given": json.dumps(texts)}
     return {"ids": list(texts.keys()), "texts": list(texts.values())}
 
 
-def _read_json() -> Given:
-    """SQLite: one object, id → text. A join would make its planner read the whole run."""
+def choose(dialect: str, condition: Condition, *, skips_locked: bool = False) -> Given:
+    """Return how an UPDATE finds the rows of ``:run`` that were handed over.
+
+    *skips_locked* leaves to another worker what it holds (PostgreSQL; SQLite has one writer).
+    """
+    if dialect == "sqlite":
+        return _choose_by_json(condition)
+    return _choose_by_place(condition, skips_locked)
+
+
+def _choose_by_json(condition: Condition) -> Given:
+    """One object, id → text. A join would make SQLite's planner read the whole run."""
     ids = func.json_each(bindparam("given")).table_valued("key").c.key
     quote = literal_column("'\"'", Text)
     path = literal_column("'$.'", Text) + quote + cast(_delivery.c.subscriber_id, Text) + quote
-    return Given(
+    text = func.json_extract(bindparam("given"), path)
+    chosen = and_(
+        _delivery.c.run_id == bindparam("run"),
         _delivery.c.subscriber_id.in_(select(cast(ids, BigInteger))),
-        func.json_extract(bindparam("given"), path),
+        condition(text),
     )
+    return Given(chosen, text)
 
 
-def _read_arrays() -> TableValuedAlias:
-    """PostgreSQL: two arrays side by side."""
+def _choose_by_place(
+    condition: Condition,
+    skips_locked: bool,  # noqa: FBT001 - private, one caller
+) -> Given:
+    """Two arrays side by side; each row is found by its key, locked, and met again by its place.
+
+    PostgreSQL's planner is left no choice: it would read the whole run for a window of a small
+    one, and in a large one all the index ever knew as ``sending``, dead entries included.
+    """
     ids, texts = bindparam("ids", type_=ARRAY(BigInteger)), bindparam("texts", type_=ARRAY(Text))
-    return func.unnest(ids, texts).table_valued("id", "text", name="given").render_derived()
-
-
-def _lock(arrays: TableValuedAlias) -> Given:
-    locked = (
-        select(_delivery.c.subscriber_id, arrays.c.text)
-        .join(arrays, arrays.c.id == _delivery.c.subscriber_id)
-        .where(_delivery.c.run_id == bindparam("run"))
-        .with_for_update(skip_locked=True, of=_delivery)
-        .cte("locked")
+    arrays = func.unnest(ids, texts).table_valued("id", "text", name="given").render_derived()
+    row = (
+        select(_PLACE.label("place"))
+        .where(
+            _delivery.c.subscriber_id == arrays.c.id,
+            _delivery.c.run_id == bindparam("run"),
+            condition(arrays.c.text),
+        )
+        .with_for_update(skip_locked=skips_locked, of=_delivery)
+        .lateral("row")
     )
-    return Given(_delivery.c.subscriber_id == locked.c.subscriber_id, locked.c.text)
-
-
-_ARRAYS = _read_arrays()
-GIVEN: Mapping[str, Given] = {
-    "sqlite": _read_json(),
-    "postgresql": Given(_delivery.c.subscriber_id == _ARRAYS.c.id, _ARRAYS.c.text),
-}
-# PostgreSQL: locked once and joined by the key, as a subquery may lock the window again for each
-# row of the run. What another worker holds is left to it.
-LOCKED = _lock(_ARRAYS)
+    locked = select(row.c.place, arrays.c.text).select_from(arrays.join(row, true())).cte("locked")
+    places = select(locked.c.place).scalar_subquery()
+    text = select(locked.c.text).where(locked.c.place == _PLACE).scalar_subquery()
+    return Given(any_(func.array(places)) == _PLACE, text)

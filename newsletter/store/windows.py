@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Update,
     bindparam,
@@ -29,7 +30,6 @@ from sqlalchemy import (
 
 from newsletter.model import DeliveryState, Digest, Edition, IssueId, RunState
 from newsletter.store import handover, prepared, schema
-from newsletter.store.handover import Given
 from newsletter.store.ledger import GONE, LAST_ID, Lease
 
 _run = schema.run
@@ -38,6 +38,7 @@ _subscriber = schema.subscriber
 _suppression = schema.suppression
 _event = schema.event
 _edition = schema.edition
+_DIALECTS = ("sqlite", "postgresql")
 
 
 class Picked(NamedTuple):
@@ -100,6 +101,9 @@ _PICK = (
         _delivery.c.state == DeliveryState.PENDING,
         _delivery.c.subscriber_id > bindparam("after"),
         _delivery.c.subscriber_id <= bindparam("until"),
+        # Said again: to merge both, PostgreSQL would read all subscribers before the first.
+        _subscriber.c.id > bindparam("after"),
+        _subscriber.c.id <= bindparam("until"),
         *_IS_STILL_HERE,
         _subscriber.c.address.is_not(None),
     )
@@ -221,20 +225,25 @@ _CLAIMED = (
 )
 
 
-def _write_claim(given: Given) -> Update:
+def _may_claim(address: ColumnElement[str]) -> ColumnElement[bool]:
     # Nobody who left is written to, nor an address that changed since it was read.
-    is_there = exists().where(
-        _subscriber.c.id == _delivery.c.subscriber_id,
-        _subscriber.c.address == given.text,
-        *_IS_STILL_HERE,
+    is_there = (
+        exists()
+        .where(
+            _subscriber.c.id == _delivery.c.subscriber_id,
+            _subscriber.c.address == address,
+            *_IS_STILL_HERE,
+        )
+        .correlate_except(_subscriber)  # else *address* is anybody's of the window
     )
+    return or_(_CLAIMED, (_delivery.c.state == DeliveryState.PENDING) & is_there)
+
+
+def _write_claim(dialect: str) -> Update:
+    given = handover.choose(dialect, _may_claim, skips_locked=True)
     return (
         update(_delivery)
-        .where(
-            _delivery.c.run_id == bindparam("run"),
-            given.chosen,
-            or_(_CLAIMED, (_delivery.c.state == DeliveryState.PENDING) & is_there),
-        )
+        .where(given.chosen)
         .values(
             state=DeliveryState.SENDING,
             owner=bindparam("me"),
@@ -246,15 +255,12 @@ def _write_claim(given: Given) -> Update:
     )
 
 
-_CLAIM = {
-    "sqlite": _write_claim(handover.GIVEN["sqlite"]),
-    "postgresql": _write_claim(handover.LOCKED),
-}
+_CLAIM = {dialect: _write_claim(dialect) for dialect in _DIALECTS}
 _SEE_CLAIMED = {
     dialect: select(_delivery.c.subscriber_id).where(
-        _delivery.c.run_id == bindparam("run"), given.chosen, _CLAIMED
+        handover.choose(dialect, lambda _: _CLAIMED).chosen
     )
-    for dialect, given in handover.GIVEN.items()
+    for dialect in _DIALECTS
 }
 
 
@@ -263,17 +269,15 @@ _SEE_CLAIMED = {
 # Ours: sending under our fence (or given up too early by somebody who believed us dead); or, when
 # the answer came before the dot, a row that was never claimed.
 _HELD = (
-    (_delivery.c.run_id == bindparam("run"))
-    & or_(_delivery.c.state == DeliveryState.SENDING, _delivery.c.state == DeliveryState.UNKNOWN)
+    or_(_delivery.c.state == DeliveryState.SENDING, _delivery.c.state == DeliveryState.UNKNOWN)
     & (_delivery.c.owner == bindparam("me"))
     & (_delivery.c.fence == bindparam("mine"))
 )
-_OURS = (_delivery.c.subscriber_id == bindparam("reader")) & _HELD
-_UNCLAIMED = (
-    (_delivery.c.run_id == bindparam("run"))
-    & (_delivery.c.subscriber_id == bindparam("reader"))
-    & (_delivery.c.state == DeliveryState.PENDING)
+_READER = (_delivery.c.run_id == bindparam("run")) & (
+    _delivery.c.subscriber_id == bindparam("reader")
 )
+_OURS = _READER & _HELD
+_UNCLAIMED = _READER & (_delivery.c.state == DeliveryState.PENDING)
 _SETTLE: dict[str, Any] = {
     "state": bindparam("to"),
     "reason": bindparam("why"),
@@ -283,19 +287,25 @@ _SETTLE: dict[str, Any] = {
     "not_before": bindparam("due"),
     "settled_at": bindparam("at"),
 }
-_RECORD_SENT = {
-    dialect: update(_delivery)
-    .where(given.chosen, _HELD)
-    .values(
-        state=DeliveryState.SENT,
-        reason="",
-        reply=given.text,
-        settled_at=bindparam("at"),
-        owner=None,
-        address=None,
+
+
+def _write_sent(dialect: str) -> Update:
+    given = handover.choose(dialect, lambda _: _HELD)
+    return (
+        update(_delivery)
+        .where(given.chosen)
+        .values(
+            state=DeliveryState.SENT,
+            reason="",
+            reply=given.text,
+            settled_at=bindparam("at"),
+            owner=None,
+            address=None,
+        )
     )
-    for dialect, given in handover.GIVEN.items()
-}
+
+
+_RECORD_SENT = {dialect: _write_sent(dialect) for dialect in _DIALECTS}
 _RECORD_FREED = update(_delivery).where(_OURS).values(**_SETTLE, owner=None, address=None)
 # The address is kept until a person or a proof has settled the row.
 _RECORD_UNKNOWN = update(_delivery).where(_OURS).values(**_SETTLE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select, update
 
+from newsletter.delivery import commits
 from newsletter.delivery.dispatch import dispatch
 from newsletter.model import DeliveryState, Tally
 from newsletter.store import database, leaving, ledger, schema
@@ -135,3 +136,12 @@ def test_an_address_that_changes_before_its_claim_is_the_one_written_to(
     assert "neuve@lecteurs.example" in taken
     assert last.address not in taken
     assert len(taken) == 60
+
+
+def test_the_last_results_wait_for_no_intents(
+    sqlite_engine, settings, keys, now, start_sink, monkeypatch
+):
+    monkeypatch.setattr(commits, "FLUSH_S", 3_600)
+    run_id = start_run(sqlite_engine, now, readers=3)
+    relay = with_relay(settings, start_sink().url)
+    assert dispatch(relay, sqlite_engine, keys, run_id, clock=lambda: now).finished

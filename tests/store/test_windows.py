@@ -1,0 +1,68 @@
+"""What a window costs, however large the run: it seeks its own rows."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from newsletter.store import database, handover, ledger, prepared, windows
+from tests.delivery.scenery import start_run
+
+
+def test_the_address_of_another_reader_of_the_window_is_not_granted(engine, now):
+    """Two swapped their addresses since they were read: neither is written to at the old one."""
+    run_id = start_run(engine, now, readers=3)
+    with database.write(engine) as connection:
+        lease = ledger.claim_lease(
+            connection, run_id, "me", now=now, until=now, is_dead=lambda _: False
+        )
+        first, second, third = windows.pick(connection, run_id, after=-1, size=3)
+        intents = {
+            first.subscriber_id: second.address,
+            second.subscriber_id: first.address,
+            third.subscriber_id: third.address,
+        }
+        answer = windows.commit_window(connection, lease, results=(), intents=intents, now=now)
+    assert answer.granted == {third.subscriber_id}
+
+
+@pytest.fixture
+def explain(postgres_engine, now):
+    """Return what PostgreSQL reads of which table, for a statement over the last 64 of 3,000."""
+    run_id = start_run(postgres_engine, now, readers=3_000)
+    with postgres_engine.connect() as connection:
+        connection.exec_driver_sql("ANALYZE")
+        connection.commit()
+
+    def ask(statement, **values):
+        with database.read(postgres_engine) as connection:
+            rows = windows.pick(connection, run_id, after=-1, size=3_000)[-64:]
+            values |= {
+                "run": run_id, "me": "me", "mine": 1, "at": now, "size": 64,
+                "after": rows[0].subscriber_id - 1, "until": rows[-1].subscriber_id,
+                **handover.hand_over(connection, {row.subscriber_id: row.address for row in rows}),
+            }  # fmt: skip
+            query = prepared._prepare(statement, connection.dialect)
+            result = connection.exec_driver_sql(
+                f"EXPLAIN (ANALYZE, TIMING OFF) {query.sql}", query.arrange(query.fixed | values)
+            )
+            plan = "\n".join(row[0] for row in result)
+        reads = re.findall(r"Scan.* on (delivery|subscriber).*actual rows=(\d+) loops=(\d+)", plan)
+        return {
+            table: sum(int(rows) * int(loops) for name, rows, loops in reads if name == table)
+            for table in ("delivery", "subscriber")
+        }
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [windows._CLAIM["postgresql"], windows._RECORD_SENT["postgresql"], windows._PICK],
+    ids=["claim", "record", "pick"],
+)
+def test_a_window_reads_no_more_rows_than_its_own(explain, statement):
+    reads = explain(statement)
+    assert reads["delivery"] <= 2 * 64  # found by its key, met again by its place
+    assert reads["subscriber"] <= 64
