@@ -34,7 +34,7 @@ class BadAddress(ValueError):
 
 
 _ADDRESS = re.compile(r"[!-;=?-~]+")  # printable ASCII without blanks, < and >
-_PLAIN_ADDRESS = re.compile(f"{_ADDRESS.pattern}@{_ADDRESS.pattern}")  # nearly every one
+_is_plain = re.compile(f"{_ADDRESS.pattern}@{_ADDRESS.pattern}").fullmatch  # nearly every one
 
 
 def encode_address(address: str) -> bytes:
@@ -43,7 +43,7 @@ def encode_address(address: str) -> bytes:
     CR, LF, NUL, blanks and every control are refused (command injection); the domain goes out as
     A-labels; a non-ASCII local part would need SMTPUTF8 on every hop and is refused (DESIGN 6).
     """
-    if _PLAIN_ADDRESS.fullmatch(address):
+    if _is_plain(address):
         return address.encode("ascii")
     local, at, domain = address.rpartition("@")
     if not at or not local:

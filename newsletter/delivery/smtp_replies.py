@@ -7,7 +7,7 @@ reply raises Desync.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from newsletter.delivery.states import Reply
@@ -42,10 +42,17 @@ class ReplyReader:
         """True when nothing half-read is left: required before TLS begins."""
         return not self._buffer and not self._lines
 
-    def feed(self, data: bytes) -> Iterator[Reply]:
-        """Yield the replies that *data* completes; what came before a bad line is not lost."""
+    def feed(self, data: bytes) -> Iterable[Reply]:
+        """Give the replies that *data* completes; what came before a bad line is not lost."""
         lines = (self._buffer + data).split(b"\n")
         self._buffer = lines.pop()
+        if not (self._buffer or self._lines):
+            known = [self._known[line] for line in lines if line in self._known]
+            if len(known) == len(lines):  # nearly always
+                return known
+        return self._read_lines(lines)
+
+    def _read_lines(self, lines: Iterable[bytes]) -> Iterator[Reply]:
         for line in lines:
             reply = None if self._lines else self._known.get(line)
             if reply is None and (reply := self._read_line(line)) is None:

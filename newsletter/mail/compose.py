@@ -100,11 +100,11 @@ class Compiled:
         if self.idempotency_format:
             personal.append(self.idempotency_format % message)
         return Outgoing(
-            subscriber_id=reader.subscriber_id,
-            sender=self.envelope(subscriber),
-            recipient=recipient,
-            message_id=f"<{message.decode('ascii')}@{self.domain}>",
-            content=b"".join([signatures, *personal, self.shared_headers, *body]),
+            reader.subscriber_id,
+            self.envelope(subscriber),
+            recipient,
+            f"<{message.decode('ascii')}@{self.domain}>",
+            b"".join([signatures, *personal, self.shared_headers, *body]),
         )
 
 

@@ -13,7 +13,8 @@ from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, CursorResult, Dialect
+from sqlalchemy import Connection, Dialect
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import ClauseElement
 
 from newsletter.store.schema import Instant
@@ -32,22 +33,33 @@ class _Prepared(NamedTuple):
         return values if self.names is None else tuple(map(values.__getitem__, self.names))
 
 
-def execute(
-    connection: Connection, statement: ClauseElement, values: Mapping[str, Any]
-) -> CursorResult[Any]:
-    """Execute *statement* once."""
-    prepared = _prepare(statement, connection.dialect)
-    given = prepared.arrange({**prepared.fixed, **values})
-    return connection.exec_driver_sql(prepared.sql, given)
+def execute(connection: Connection, statement: ClauseElement, values: Mapping[str, Any]) -> Any:
+    """Execute *statement* once, inside a transaction that was begun; return the driver's cursor.
+
+    Raise DBAPIError, as SQLAlchemy does.
+    """
+    dialect = connection.dialect
+    prepared = _prepare(statement, dialect)
+    driver: Any = connection.connection.driver_connection
+    try:
+        return driver.execute(prepared.sql, prepared.arrange({**prepared.fixed, **values}))
+    except dialect.loaded_dbapi.Error as error:
+        raise DBAPIError.instance(
+            prepared.sql,
+            None,
+            error,
+            dialect.loaded_dbapi.Error,
+            hide_parameters=True,  # values are people (P12)
+            dialect=dialect,
+        ) from error
 
 
 def fetch(
     connection: Connection, statement: ClauseElement, values: Mapping[str, Any]
 ) -> Sequence[Any]:
     """Execute *statement* and return its rows as the driver gives them."""
-    result = execute(connection, statement, values)
-    assert result.cursor is not None
-    return result.cursor.fetchall()
+    rows: Sequence[Any] = execute(connection, statement, values).fetchall()
+    return rows
 
 
 def instant(connection: Connection, at: datetime) -> Any:
