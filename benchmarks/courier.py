@@ -64,6 +64,9 @@ class _Dealer:
     def compose(self, flight: Flight) -> Outgoing:
         return flight.outgoing
 
+    def compose_ahead(self) -> None:
+        """Everything is composed."""
+
     def want(self, _flight: Flight) -> None:
         raise AssertionError("granted already")
 
