@@ -30,7 +30,6 @@ from sqlalchemy import (
 from newsletter.store import schema
 
 _delivery = schema.delivery
-_PLACE: ColumnElement[Any] = literal_column("delivery.ctid")
 
 #: What a row has to meet, given the text that came with it.
 Condition = Callable[[ColumnElement[str]], ColumnElement[bool]]
@@ -57,7 +56,7 @@ def choose(dialect: str, condition: Condition, *, skips_locked: bool = False) ->
     """
     if dialect == "sqlite":
         return _choose_by_json(condition)
-    return _choose_by_place(condition, skips_locked)
+    return _choose_by_key(condition, skips_locked)
 
 
 def _choose_by_json(condition: Condition) -> Given:
@@ -74,19 +73,20 @@ def _choose_by_json(condition: Condition) -> Given:
     return Given(chosen, text)
 
 
-def _choose_by_place(
+def _choose_by_key(
     condition: Condition,
     skips_locked: bool,  # noqa: FBT001 - private, one caller
 ) -> Given:
-    """Two arrays side by side; each row is found by its key, locked, and met again by its place.
+    """Two arrays side by side; each row is sought by its key and locked, then changed by its key.
 
     PostgreSQL's planner is left no choice: it would read the whole run for a window of a small
-    one, and in a large one all the index ever knew as ``sending``, dead entries included.
+    one, and in a large one all the index ever knew as ``sending``, dead entries included. Not by
+    ``ctid``: a row that changed while its lock was waited for has another since the snapshot.
     """
     ids, texts = bindparam("ids", type_=ARRAY(BigInteger)), bindparam("texts", type_=ARRAY(Text))
     arrays = func.unnest(ids, texts).table_valued("id", "text", name="given").render_derived()
     row = (
-        select(_PLACE.label("place"))
+        select(_delivery.c.subscriber_id)
         .where(
             _delivery.c.subscriber_id == arrays.c.id,
             _delivery.c.run_id == bindparam("run"),
@@ -95,7 +95,11 @@ def _choose_by_place(
         .with_for_update(skip_locked=skips_locked, of=_delivery)
         .lateral("row")
     )
-    locked = select(row.c.place, arrays.c.text).select_from(arrays.join(row, true())).cte("locked")
-    places = select(locked.c.place).scalar_subquery()
-    text = select(locked.c.text).where(locked.c.place == _PLACE).scalar_subquery()
-    return Given(any_(func.array(places)) == _PLACE, text)
+    locked = select(arrays.c.id, arrays.c.text).select_from(arrays.join(row, true())).cte("locked")
+    found = select(locked.c.id).scalar_subquery()
+    chosen = and_(
+        _delivery.c.run_id == bindparam("run"),
+        _delivery.c.subscriber_id == any_(func.array(found)),
+    )
+    text = select(locked.c.text).where(locked.c.id == _delivery.c.subscriber_id).scalar_subquery()
+    return Given(chosen, text)

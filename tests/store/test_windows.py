@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import select, text, update
 
-from newsletter.store import database, handover, ledger, prepared, windows
+from newsletter.model import DeliveryState
+from newsletter.store import database, handover, ledger, prepared, schema, windows
 from tests.delivery.scenery import start_run
+from tests.waiting import wait_until
 
 
 def test_the_address_of_another_reader_of_the_window_is_not_granted(engine, now):
@@ -66,3 +70,39 @@ def test_a_window_reads_no_more_rows_than_its_own(explain, statement):
     reads = explain(statement)
     assert reads["delivery"] <= 2 * 64  # found by its key, met again by its place
     assert reads["subscriber"] <= 64
+
+
+def test_a_result_is_kept_though_its_row_changed_while_it_waited(postgres_engine, now):
+    """A bounce may be quicker than our note of the 250: its transaction holds the row."""
+    run_id = start_run(postgres_engine, now, readers=3)
+    with database.write(postgres_engine) as connection:
+        lease = ledger.claim_lease(
+            connection, run_id, "me", now=now, until=now, is_dead=lambda _: False
+        )
+        rows = windows.pick(connection, run_id, after=-1, size=3)
+        intents = {row.subscriber_id: row.address for row in rows}
+        windows.commit_window(connection, lease, results=(), intents=intents, now=now)
+    results = [
+        windows.Result(reader, True, DeliveryState.SENT, reply="250 Ok") for reader in intents
+    ]
+
+    def record():
+        with database.write(postgres_engine) as connection:
+            windows.commit_window(connection, lease, results=results, intents={}, now=now)
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.write(postgres_engine) as bounce:
+            bounce.execute(update(schema.delivery).values(bounced_at=now))
+            recorded = pool.submit(record)
+            wait_until(lambda: _somebody_waits(postgres_engine))
+        recorded.result()
+    with database.read(postgres_engine) as connection:
+        kept = connection.execute(
+            select(schema.delivery.c.state, schema.delivery.c.reply, schema.delivery.c.bounced_at)
+        ).all()
+    assert kept == [("sent", "250 Ok", now)] * 3
+
+
+def _somebody_waits(engine) -> bool:
+    with engine.connect() as connection:
+        return bool(connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
