@@ -96,28 +96,29 @@ def test_readers_are_claimed_ahead_only_where_speed_needs_it(relay, window):
     assert pacing.choose_window(Relay(**relay)) == window
 
 
+@pytest.mark.parametrize(("most", "readers"), [(5, 40), (100, 250)], ids=["few", "orange"])
 def test_a_limited_domain_keeps_to_its_connections_and_messages(
-    sqlite_engine, settings, keys, now, start_sink
+    sqlite_engine, settings, keys, now, start_sink, most, readers
 ):
     sink = start_sink(Manners(reply_delay_s=0.002))
-    run_id = start_run(sqlite_engine, now, domains={"orange.example": 40, "autre.example": 60})
-    limits = DomainPace(connections=2, max_messages_per_connection=5)
+    run_id = start_run(sqlite_engine, now, domains={"orange.example": readers, "autre.example": 60})
+    limits = DomainPace(connections=2, max_messages_per_connection=most)
     relay = with_relay(
         settings, sink.url, connections=6, window=8, domains={"orange.example": limits}
     )
     result = dispatch(relay, sqlite_engine, keys, run_id, clock=lambda: now)
-    assert result.tally.sent == 100
+    assert result.tally.sent == readers + 60
     orange = [
         (place, accepted.connection)
         for place, accepted in enumerate(sink.accepted())
         if accepted.recipient.endswith("@orange.example")
     ]
-    assert max(Counter(connection for _, connection in orange).values()) <= 5
+    assert max(Counter(connection for _, connection in orange).values()) <= most
     spans = {
         connection: [place for place, other in orange if other == connection]
         for _, connection in orange
     }
-    for moment in range(100):
+    for moment in range(readers + 60):
         carrying = [places for places in spans.values() if places[0] <= moment <= places[-1]]
         assert len(carrying) <= 2
 
