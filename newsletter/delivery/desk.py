@@ -190,8 +190,7 @@ class Desk:
         else:
             flight = self._supply.take() if self._supply.has_free else None
         self._supply.refill()
-        if len(self._ahead) <= self._enough_ahead:
-            self._top_up()
+        self._top_up()
         return flight
 
     def _take_ahead(self) -> Flight | None:
@@ -247,8 +246,7 @@ class Desk:
         self._commits.record(flight, step, str(reply) if reply is not None else "")
         self._pace(flight, verdict, route)
         self._count(verdict)
-        if not self._ahead:
-            self._look_for_end()
+        self._look_for_end()
         if reply is None:
             return
         if verdict.blame is Blame.CONFIGURATION:
