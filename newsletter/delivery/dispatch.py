@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -16,7 +17,7 @@ from sqlalchemy import Connection, Engine
 
 from newsletter.audience.suppression import Reason
 from newsletter.config import Keys, Settings
-from newsletter.delivery import crash_points, queue, states
+from newsletter.delivery import affinity, crash_points, queue, states
 from newsletter.delivery.commits import LEASE
 from newsletter.delivery.desk import Desk, Ending
 from newsletter.delivery.endpoints import Deadlines, open_endpoints
@@ -179,7 +180,9 @@ def _send(
         compiled = _compile(connection, errand, run)
     if whole and not tally.pending:
         return Ending()
-    with open_endpoints(settings) as endpoints:
+    # Workers stay free: several on one machine could meet on one core.
+    place = affinity.one_core() if whole else nullcontext(())
+    with place as cores, open_endpoints(settings) as endpoints:
         job = Job(
             engine=engine,
             lease=lease,
@@ -191,6 +194,7 @@ def _send(
             tally=tally,
             deadlines=errand.deadlines,
             signs=bool(settings.relay.dkim.selector),
+            cores=cores,
             after=after,
             until=until,
             progress=errand.progress,

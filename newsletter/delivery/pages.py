@@ -5,7 +5,7 @@ In: a job. Out: pages of flights; whether anybody is left. Never: a claim, more 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +13,7 @@ from typing import Protocol
 
 from sqlalchemy import Engine
 
+from newsletter.delivery import affinity
 from newsletter.delivery.endpoints import Deadlines, Endpoint
 from newsletter.delivery.flights import PAGE, Flight
 from newsletter.mail.compose import Compiled, Outgoing, Reader
@@ -44,6 +45,7 @@ class Job:
     tally: Tally
     deadlines: Deadlines
     signs: bool = False
+    cores: Collection[int] = ()  # for the threads that sign; none: whichever the system likes
     after: int = -1  # the readers of this job: ids in (after, until]
     until: int = ledger.LAST_ID
     progress: Callable[[Tally], None] | None = None
@@ -56,7 +58,7 @@ class Pages:
     def __init__(self, job: Job) -> None:
         self.pool = ThreadPoolExecutor(1, "pages")
         self._job = job
-        self._signing = ThreadPoolExecutor(2, "sign") if job.signs else None
+        self._signing = _open_signing(job.cores) if job.signs else None
 
     def shutdown(self) -> None:
         self.pool.shutdown(wait=True)
@@ -99,6 +101,10 @@ class Pages:
             ledger.wake_due(connection, run_id, now=now, after=job.after, until=job.until)
             left = windows.pick(connection, run_id, after=job.after, size=1, until=job.until)
         return bool(left)
+
+
+def _open_signing(cores: Collection[int]) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(2, "sign", initializer=affinity.allow, initargs=(cores,))
 
 
 def _to_reader(row: Picked) -> Reader:
