@@ -98,7 +98,7 @@ def _compose(compiled: Compiled, people: list[Reader]) -> tuple[float, float]:
     """One thread's own CPU time stands for the wall: others on the machine do not count."""
     start = time.thread_time()
     for reader in people:
-        compiled.compose(reader)
+        compiled.compose(reader).content  # noqa: B018 - joined as the transport does
     spent = time.thread_time() - start
     return spent, spent
 

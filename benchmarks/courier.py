@@ -46,7 +46,8 @@ class _Dealer:
                 sender=SENDER,
                 recipient=recipient,
                 message_id="",
-                content=self._content,
+                size=len(self._content),
+                pieces=(self._content,),
             ),
         )
         flight.granted = True

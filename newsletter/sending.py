@@ -178,7 +178,7 @@ def rehearse(
         total = audience.count_audience(connection, edition.audience_rule, settings, day)
         people = audience.stream_audience(connection, edition.audience_rule, settings, day)
         for count, person in enumerate(people, start=1):
-            size = max(size, len(compiled.compose(_reader(person)).content))
+            size = max(size, compiled.compose(_reader(person)).size)
             if progress:
                 progress(count, total)
     return Rehearsal(issue_id=issue_id, readers=count, size_bytes=size)

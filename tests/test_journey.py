@@ -187,7 +187,8 @@ def test_from_a_feed_to_a_suppressed_address(open_desk, tmp_path, capsys):
         sender=str(message["Return-Path"]).strip("<>"),
         recipient="ana@mairie.example",
         message_id=str(message["Message-ID"]),
-        content=message.as_bytes(policy=policy.SMTP),
+        size=0,
+        pieces=(message.as_bytes(policy=policy.SMTP),),
     )
     (tmp_path / "bounce.eml").write_bytes(dsn(returned))
     code, said = desk.say(capsys, "feedback", str(tmp_path / "bounce.eml"))

@@ -147,11 +147,11 @@ class Lane:
 
     def _is_sound(self, connection: Connection, flight: Flight) -> bool:
         try:
-            content = self._desk.compose(flight).content
+            size = self._desk.compose(flight).size
         except NewsletterError as error:
             self._refuse(flight, "address", str(error))
             return False
-        too_large = connection.session.check_size(len(content))
+        too_large = connection.session.check_size(size)
         if too_large is not None:
             self._conclude(flight, Stage.MAIL, too_large)
             return False
@@ -188,7 +188,7 @@ class Lane:
             return False
         return True
 
-    def _begin(self, connection: Connection, flight: Flight) -> tuple[bytes, ...]:
+    def _begin(self, connection: Connection, flight: Flight) -> Sequence[bytes]:
         """Return what to write: nothing when the flight waits for its intent, or is refused."""
         message = flight.outgoing
         assert isinstance(message, Outgoing)
@@ -200,7 +200,7 @@ class Lane:
             self._by_domain[domain] = self._by_domain.get(domain, 0) + 1
         try:
             if not session.uses_bdat:
-                size = len(message.content)
+                size = message.size
                 return (session.open(flight.token, message.sender, message.recipient, size),)
             if flight.granted:
                 return self._chunk(connection, flight)
@@ -211,17 +211,16 @@ class Lane:
             self._refuse(flight, "address", str(error))
         return ()
 
-    def _chunk(self, connection: Connection, flight: Flight) -> tuple[bytes, bytes]:
+    def _chunk(self, connection: Connection, flight: Flight) -> list[bytes]:
         message = flight.outgoing
         assert isinstance(message, Outgoing)
         assert flight.granted  # the one line that keeps the promise
         assert not flight.dotted
-        content = message.content
         envelope = connection.session.chunk(
-            flight.token, message.sender, message.recipient, len(content)
+            flight.token, message.sender, message.recipient, message.size
         )
         flight.dotted = True
-        return envelope, content
+        return [envelope, *message.pieces]
 
     # --- events of the connection
 
@@ -266,7 +265,8 @@ class Lane:
         assert isinstance(message, Outgoing)
         assert flight.granted  # the one line that keeps the promise
         assert not flight.dotted
-        parts = [message.content] if with_body else []
+        parts = [*message.pieces] if with_body else []
+        before = len(parts)
         flight.at_dot, flight.dotted = False, True
         parts.append(connection.session.finish(flight.token))
         if connection.session.offer.pipelining and self._has_room(connection):
@@ -280,7 +280,7 @@ class Lane:
         self._desk.compose_ahead()
         if with_body:
             reach("body.after")
-        if len(parts) > 1 + with_body:
+        if len(parts) > before + 1:
             reach("envelope.after")
 
     def _on_settled(self, connection: Connection, token: int, stage: Stage, reply: Reply) -> None:

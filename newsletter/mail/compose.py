@@ -13,7 +13,7 @@ Never: an address in a link, a clock, a random number, or rendering code.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -45,13 +45,23 @@ class Reader(NamedTuple):
 
 
 class Outgoing(NamedTuple):
-    """A message as the relay gets it: envelope, Message-ID with its brackets, canonical lines."""
+    """A message as the relay gets it: envelope, Message-ID with its brackets, canonical lines.
+
+    The lines are in ``pieces``, most of them shared with every other reader: joined once, with
+    what is written around them.
+    """
 
     subscriber_id: int
     sender: str
     recipient: str
     message_id: str
-    content: bytes
+    size: int
+    pieces: Sequence[bytes]
+
+    @property
+    def content(self) -> bytes:
+        """The lines as one value."""
+        return b"".join(self.pieces)
 
 
 # What fills one hole: its name, the encoded fallback, the encoding of any other value.
@@ -99,12 +109,14 @@ class Compiled:
         signatures = self.seal.sign(personal, body) if self.seal else b""
         if self.idempotency_format:
             personal.append(self.idempotency_format % message)
+        pieces = [signatures, *personal, self.shared_headers, *body]
         return Outgoing(
             reader.subscriber_id,
             self.envelope(subscriber),
             recipient,
             f"<{message.decode('ascii')}@{self.domain}>",
-            b"".join([signatures, *personal, self.shared_headers, *body]),
+            sum(map(len, pieces)),
+            pieces,
         )
 
 
