@@ -57,9 +57,7 @@ def _dispatch_by_workers(url: str, port: int, count: int) -> tuple[float, float]
         _fresh_database(url) as fresh,
         tempfile.TemporaryDirectory(prefix="newsletter-bench-") as folder,
     ):
-        settings = readers.make_publication(
-            Path(folder), port, database_url=fresh, connections=8 // WORKERS
-        )
+        settings = readers.make_publication(Path(folder), port, database_url=fresh)
         run_id = readers.open_run(settings, count, SMALL)
         engine = opening.open_store(settings)
         try:

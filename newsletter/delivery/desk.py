@@ -18,17 +18,17 @@ from newsletter.delivery.commits import Commits, Outcome
 from newsletter.delivery.flights import Flight, Supply
 from newsletter.delivery.lanes import Lane
 from newsletter.delivery.pacing import backoff_s, domain_of
-from newsletter.delivery.pages import Job, Pages
+from newsletter.delivery.pages import EVERYBODY, Job, Pages
 from newsletter.delivery.routes import Route, share
 from newsletter.delivery.states import Blame, Reply, Step, Verdict
 from newsletter.errors import RelayError, StoreError
 from newsletter.mail.compose import Outgoing
 from newsletter.model import DeliveryState, Tally
-from newsletter.store import ledger
 from newsletter.store.windows import Answer
 
 TERMINATE_S = 8.0  # SIGTERM: so long for the answers that are owed
 WATCH_S = 0.1
+REST_S = 1.0  # without another batch: the relay's connections are not ours to hold
 PROGRESS_EVERY = 3  # watches
 
 
@@ -39,6 +39,9 @@ class Ending:
     reason: str = ""
     problem: str = ""
     stops_run: bool = False
+
+
+RESTED = Ending("rested")  # no other batch came
 
 
 @dataclass(slots=True)
@@ -75,7 +78,7 @@ class Desk:
             pool=self._pool,
             on_answer=self._on_answer,
             on_failure=self._on_store_failure,
-            renews=job.until == ledger.LAST_ID,  # the lease of a run is not a batch's to hold
+            renews=job.batch == EVERYBODY,  # the lease of a run is not a batch's to hold
         )
         self._ahead: deque[Flight] = deque()
         # A lane holds two: one at its dot, one whose envelope is written. Both count as ahead, so
@@ -87,6 +90,7 @@ class Desk:
         self._error: StoreError | None = None
         self._closed: asyncio.Future[None] = self._loop.create_future()
         self._is_closing_pass = False
+        self._rest_timer: asyncio.TimerHandle | None = None  # set: between two batches
         self._settled_since_pass = 0
         self._counts = Counter({state: getattr(job.tally, state.value) for state in DeliveryState})
         self._watches = 0
@@ -127,7 +131,7 @@ class Desk:
     def _open_canary(self) -> _Canary | None:
         tally = self._job.tally
         size = states.canary_size(tally.audience)
-        if not size or tally.sent or tally.refused or self._job.until != ledger.LAST_ID:
+        if not size or tally.sent or tally.refused or self._job.batch != EVERYBODY:
             return None
         self._supply.budget = size
         return _Canary(size)
@@ -359,7 +363,7 @@ class Desk:
             self._closed.set_result(None)
         elif self._canary is not None and self._supply.budget == 0:
             self._judge_canary(self._canary)
-        elif self._supply.is_dry and not self._is_closing_pass:
+        elif self._supply.is_dry and not (self._is_closing_pass or self._rest_timer):
             self._begin_closing_pass()
 
     def _judge_canary(self, canary: _Canary) -> None:
@@ -388,7 +392,26 @@ class Desk:
             self._wake()
         else:
             # Nobody, or only rows that another worker holds just now.
+            self._rest()
+
+    def _rest(self) -> None:
+        """Wait for the next batch where there may be one, else end."""
+        if self._job.on_rest is None or self.is_closing:
             self.end(Ending())
+            return
+        self._rest_timer = self._loop.call_later(REST_S, self.end, RESTED)
+        self._job.on_rest()
+
+    def go_on(self, after: int, until: int) -> None:
+        """Take up another batch; nothing when the desk is closing, which says so by itself."""
+        if self.is_closing or self._rest_timer is None:
+            return
+        self._rest_timer.cancel()
+        self._rest_timer = None
+        self._settled_since_pass = 0
+        self._pages.batch = (after, until)
+        self._supply.read_again()
+        self._wake()
 
     # --- from outside
 

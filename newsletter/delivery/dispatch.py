@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlalchemy import Connection, Engine
@@ -20,7 +19,7 @@ from newsletter.config import Keys, Settings
 from newsletter.delivery import affinity, crash_points, queue, states
 from newsletter.delivery.commits import LEASE
 from newsletter.delivery.desk import Desk, Ending
-from newsletter.delivery.endpoints import Deadlines, open_endpoints
+from newsletter.delivery.endpoints import Deadlines, Endpoint, open_endpoints
 from newsletter.delivery.pacing import choose_window, domain_of
 from newsletter.delivery.pages import Job, StopFlag
 from newsletter.delivery.signing import load_signer
@@ -110,25 +109,8 @@ def dispatch(
             _release(engine, lease)
             raise
         crash_points.reach("run.finishing")
-        _close(errand, run, ending, lease)
+        close(errand, run, ending, lease)
     return _report(engine, run_id, ending)
-
-
-def dispatch_batch(errand: Errand, run_id: int, *, after: int, until: int) -> Ending:
-    """Dispatch the readers of a run whose ids are in (*after*, *until*]: a worker's job.
-
-    Under the fence of the run, which no worker moves: rows claimed by one are locked for the
-    others, and what a dead one was sending becomes unknown by the same proof.
-    """
-    engine = errand.engine
-    run = _read_begun(engine, run_id)
-    if run.state is not RunState.DISPATCHING or run.stopped:
-        return Ending("stopped" if run.stopped else "")
-    with owners.open_owner(engine) as owner:
-        settle_dead(engine, run, errand.clock())
-        ending = _send(errand, run, Lease(run.id, owner, run.fence), after=after, until=until)
-    _close(errand, run, ending)
-    return ending
 
 
 def _read_begun(engine: Engine, run_id: int) -> Run:
@@ -164,43 +146,38 @@ def settle_dead(engine: Engine, run: Run, now: datetime) -> None:
 def conclude(errand: Errand, run: Run) -> None:
     """Expire a run whose time is over, finish one with nothing left."""
     over = errand.clock() >= _deadline_of(run)
-    _close(errand, run, Ending("expired" if over else ""))
+    close(errand, run, Ending("expired" if over else ""))
 
 
-def _send(
-    errand: Errand, run: Run, lease: Lease, *, after: int = -1, until: int = ledger.LAST_ID
-) -> Ending:
-    settings, engine = errand.settings, errand.engine
+def _send(errand: Errand, run: Run, lease: Lease) -> Ending:
+    with database.read(errand.engine) as connection:
+        tally = ledger.tally(connection, run.id)
     if errand.clock() >= _deadline_of(run):
         return Ending("expired")
-    with database.read(engine) as connection:
-        whole = until == ledger.LAST_ID
-        # A batch does not count ten million rows to send five hundred.
-        tally = ledger.tally(connection, run.id) if whole else Tally()
-        compiled = _compile(connection, errand, run)
-    if whole and not tally.pending:
+    if not tally.pending:
         return Ending()
-    # Workers stay free: several on one machine could meet on one core.
-    place = affinity.one_core() if whole else nullcontext(())
-    with place as cores, open_endpoints(settings) as endpoints:
-        job = Job(
-            engine=engine,
-            lease=lease,
-            compiled=compiled,
-            endpoints=endpoints,
-            window=choose_window(settings.relay),
-            clock=errand.clock,
-            deadline_at=_deadline_of(run),
-            tally=tally,
-            deadlines=errand.deadlines,
-            signs=bool(settings.relay.dkim.selector),
-            cores=cores,
-            after=after,
-            until=until,
-            progress=errand.progress,
-            stop=errand.stop,
-        )
-        return asyncio.run(_run(job))
+    with affinity.one_core() as cores, open_endpoints(errand.settings) as endpoints:
+        job = make_job(errand, run, lease, endpoints)
+        return asyncio.run(_run(replace(job, tally=tally, cores=cores)))
+
+
+def make_job(errand: Errand, run: Run, lease: Lease, endpoints: tuple[Endpoint, ...]) -> Job:
+    """Return the job of a whole run, its edition compiled."""
+    with database.read(errand.engine) as connection:
+        compiled = _compile(connection, errand, run)
+    return Job(
+        engine=errand.engine,
+        lease=lease,
+        compiled=compiled,
+        endpoints=endpoints,
+        window=choose_window(errand.settings.relay),
+        clock=errand.clock,
+        deadline_at=_deadline_of(run),
+        deadlines=errand.deadlines,
+        signs=bool(errand.settings.relay.dkim.selector),
+        progress=errand.progress,
+        stop=errand.stop,
+    )
 
 
 def _deadline_of(run: Run) -> datetime:
@@ -239,7 +216,7 @@ def _compile_edition(connection: Connection, settings: Settings, keys: Keys, run
 # --- the end -------------------------------------------------------------------------------------
 
 
-def _close(errand: Errand, run: Run, ending: Ending, lease: Lease | None = None) -> None:
+def close(errand: Errand, run: Run, ending: Ending, lease: Lease | None = None) -> None:
     """Write the end of a dispatch: expire, stop, let go, finish."""
     now = errand.clock()
     with database.write(errand.engine) as connection:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -23,6 +23,9 @@ from newsletter.store.ledger import Lease
 from newsletter.store.windows import Picked
 
 SIGNING_PAGE = 64  # composed ahead in memory: fewer
+
+Batch = tuple[int, int]  # the readers whose ids are in (after, until]
+EVERYBODY: Batch = (-1, ledger.LAST_ID)
 
 
 class StopFlag(Protocol):
@@ -42,14 +45,15 @@ class Job:
     window: int
     clock: Callable[[], datetime]
     deadline_at: datetime
-    tally: Tally
     deadlines: Deadlines
+    tally: Tally = field(default_factory=Tally)  # a batch does not count ten million rows
     signs: bool = False
     cores: Collection[int] = ()  # for the threads that sign; none: whichever the system likes
-    after: int = -1  # the readers of this job: ids in (after, until]
-    until: int = ledger.LAST_ID
+    batch: Batch = EVERYBODY
     progress: Callable[[Tally], None] | None = None
     stop: StopFlag | None = None
+    # Called when nobody of the batch can be reached now: the desk waits for the next one.
+    on_rest: Callable[[], None] | None = None
 
 
 class Pages:
@@ -57,6 +61,7 @@ class Pages:
 
     def __init__(self, job: Job) -> None:
         self.pool = ThreadPoolExecutor(1, "pages")
+        self.batch = job.batch
         self._job = job
         self._signing = _open_signing(job.cores) if job.signs else None
 
@@ -70,15 +75,15 @@ class Pages:
 
     def read(self, after: int) -> tuple[list[Flight], bool]:
         """Return the next flights whose ids are above *after*, and whether they are the last."""
-        job = self._job
+        job, (first, until) = self._job, self.batch
         size = SIGNING_PAGE if self._signing else PAGE
         with database.read(job.engine) as connection:
             rows = windows.pick(
                 connection,
                 job.lease.run_id,
-                after=max(after, job.after),
+                after=max(after, first),
                 size=size,
-                until=job.until,
+                until=until,
             )
         if self._signing is None:
             return [Flight(row) for row in rows], len(rows) < size
@@ -94,12 +99,12 @@ class Pages:
 
     def close_pass(self) -> bool:
         """Wake the deferred that are due, cancel who left; say whether somebody is pending."""
-        job = self._job
+        job, (after, until) = self._job, self.batch
         run_id, now = job.lease.run_id, job.clock()
         with database.write(job.engine) as connection:
-            ledger.cancel_gone(connection, run_id, after=job.after, until=job.until)
-            ledger.wake_due(connection, run_id, now=now, after=job.after, until=job.until)
-            left = windows.pick(connection, run_id, after=job.after, size=1, until=job.until)
+            ledger.cancel_gone(connection, run_id, after=after, until=until)
+            ledger.wake_due(connection, run_id, now=now, after=after, until=until)
+            left = windows.pick(connection, run_id, after=after, size=1, until=until)
         return bool(left)
 
 

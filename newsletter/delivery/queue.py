@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from procrastinate import App
 
 BATCH = 500
+JOBS_AT_ONCE = 1_000
 TASK = "dispatch"
 #: A worker without a heartbeat for so long is taken for dead, and its jobs are started again.
 STALE_S = 30.0
@@ -70,11 +71,18 @@ def enqueue(connection: Connection, run_id: int, *, size: int = BATCH) -> int:
     """Enqueue a job for each batch of pending readers, in the caller's transaction."""
     app = _writer().with_connector(_connector())
     batches = find_batches(connection, run_id, size)
-    for after, until in batches:
-        lock = f"{run_id}:{after}"
-        app.configure_task(
-            TASK, lock=lock, connection=connection.connection.driver_connection
-        ).defer(run=run_id, after=after, until=until)
+    jobs = [
+        app.configure_task(TASK, lock=f"{run_id}:{after}").make_new_job(
+            run=run_id, after=after, until=until
+        )
+        for after, until in batches
+    ]
+    # Many in a statement: one by one, ten million readers would take half a minute.
+    for place in range(0, len(jobs), JOBS_AT_ONCE):
+        app.job_manager.batch_defer_jobs(
+            jobs[place : place + JOBS_AT_ONCE],
+            connection=connection.connection.driver_connection,
+        )
     return len(batches)
 
 

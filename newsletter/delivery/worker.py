@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from newsletter.config import Relay, Settings
 from newsletter.delivery import queue
-from newsletter.delivery.dispatch import Errand, conclude, dispatch_batch, settle_dead
+from newsletter.delivery.dispatch import Errand, conclude, settle_dead
+from newsletter.delivery.shift import Shifts
 from newsletter.errors import ConfigError, StoreError
-from newsletter.model import RunState
+from newsletter.model import RunId, RunState
 from newsletter.store import database, runs
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class _Worker:
     def __init__(self, errand: Errand, tempo: Tempo) -> None:
         self._errand = errand
         self._tempo = tempo
+        self._shifts = Shifts(errand, tempo.stale_s)
 
     async def run(self) -> None:
         """Work until stopped; a worker that the others took for dead begins again as a new one."""
@@ -66,6 +67,7 @@ class _Worker:
             except ConnectorException as error:  # pruned, or the database was away
                 log.warning("worker begins again: %s", error.__cause__ or error)
                 await asyncio.sleep(self._tempo.polling_s)
+        await asyncio.to_thread(self._shifts.leave)
 
     def _is_stopped(self) -> bool:
         return self._errand.stop is not None and self._errand.stop.is_set()
@@ -108,15 +110,9 @@ class _Worker:
         @app.task(name=queue.TASK)
         def dispatch(run: int, after: int, until: int) -> None:
             """Run in a thread: the loop of the dispatch is its own."""
-            dispatch_batch(self._share(), run, after=after, until=until)
+            self._shifts.dispatch(RunId(run), after, until)
 
         return app
-
-    def _share(self) -> Errand:
-        """Return the errand with this worker's share of what the relays allow in a second."""
-        with database.read(self._errand.engine) as connection:
-            workers = max(1, queue.count_workers(connection, self._tempo.stale_s))
-        return replace(self._errand, settings=share_settings(self._errand.settings, workers))
 
     async def _sweep_for_ever(self, app: App) -> None:
         from procrastinate.exceptions import ConnectorException
@@ -147,22 +143,3 @@ class _Worker:
             settle_dead(engine, run, now)
             queue.hand_over(engine, run, now=now, stale_s=self._tempo.stale_s)
             conclude(self._errand, run)
-
-
-def share_settings(settings: Settings, workers: int) -> Settings:
-    """Divide the rates of every relay among *workers*."""
-    return settings.model_copy(
-        update={
-            "relay": _share_relay(settings.relay, workers),
-            "relays": tuple(_share_relay(relay, workers) for relay in settings.relays),
-        }
-    )
-
-
-def _share_relay(relay: Relay, workers: int) -> Relay:
-    rates = {
-        name: rate / workers
-        for name in ("rate_per_s", "rate_per_hour")
-        if (rate := getattr(relay, name))
-    }
-    return relay.model_copy(update=rates)

@@ -46,7 +46,15 @@ def hand_over(connection: Connection, texts: Mapping[int, str]) -> dict[str, Any
     """Return the values that go with ``choose``; the run is a value of the statement's own."""
     if connection.dialect.name == "sqlite":
         return {"given": json.dumps(texts)}
-    return {"ids": list(texts.keys()), "texts": list(texts.values())}
+    # Spelled here: the driver takes 2 µs for each element of a list.
+    quoted = map(_quote, texts.values())
+    return {"ids": f"{{{','.join(map(str, texts))}}}", "texts": f"{{{','.join(quoted)}}}"}
+
+
+def _quote(text: str) -> str:
+    """Return *text* as an element of an array's literal (PostgreSQL 8.15.6)."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def choose(dialect: str, condition: Condition, *, skips_locked: bool = False) -> Given:

@@ -13,12 +13,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from newsletter.config import Relay
 from newsletter.delivery import queue
-from newsletter.delivery.dispatch import Errand, dispatch, dispatch_batch, settle_dead
-from newsletter.delivery.worker import Tempo, share_settings, work
+from newsletter.delivery.dispatch import Errand, dispatch, settle_dead
+from newsletter.delivery.worker import Tempo, work
 from newsletter.errors import ConfigError, StoreError
-from newsletter.mail.compose import compile_message
 from newsletter.model import RunId
 from newsletter.store import database, ledger, runs
 from tests.delivery.scenery import judge, start_run, states_of, with_relay
@@ -75,12 +73,6 @@ def test_workers_need_postgresql(sqlite_engine, settings, keys, now):
     errand = Errand(settings=settings, engine=sqlite_engine, keys=keys, clock=lambda: now)
     with pytest.raises(ConfigError, match="PostgreSQL"):
         work(errand)
-
-
-def test_workers_share_what_the_relays_allow(settings):
-    relay = Relay(url="smtp://relay.example:25", rate_per_s=30, rate_per_hour=900)
-    shared = share_settings(settings.model_copy(update={"relay": relay, "relays": (relay,)}), 3)
-    assert (shared.relay.rate_per_s, shared.relays[0].rate_per_hour) == (10, 300)
 
 
 @pytest.fixture
@@ -186,21 +178,3 @@ def _alive(engine) -> int:
 def _is_done(engine, run_id) -> bool:
     with database.read(engine) as connection:
         return runs.read_run_by_id(connection, RunId(run_id)).state == "done"
-
-
-def test_the_batches_of_a_run_are_composed_from_one_compiled_edition(
-    postgres_engine, settings, keys, now, start_sink, monkeypatch
-):
-    run_id = start_run(postgres_engine, now, readers=6)
-    relay = with_relay(settings, start_sink().url)
-    errand = Errand(settings=relay, engine=postgres_engine, keys=keys, clock=lambda: now)
-    compiled = []
-    monkeypatch.setattr(
-        "newsletter.delivery.dispatch.compile_message",
-        lambda *args, **kwargs: compiled.append(1) or compile_message(*args, **kwargs),
-    )
-    with database.read(postgres_engine) as connection:
-        batches = queue.find_batches(connection, run_id, 2)
-    for after, until in batches:
-        dispatch_batch(errand, run_id, after=after, until=until)
-    assert (len(batches), len(compiled)) == (3, 1)

@@ -1,0 +1,168 @@
+"""A desk that a worker keeps open from one batch of a run to the next.
+
+In: an errand, a run, its batches one after another. Out: how each of them ended. Never: two batches
+at once; a batch begun under an owner whose death could be proved.
+
+What each batch would open and close again stays: connections and what their relay taught us (pace,
+throttles, back-off), the owner, the ledger's connection, a loop and its threads. It ends by itself
+when no batch has come for a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from queue import SimpleQueue
+from typing import Any
+
+from sqlalchemy import Connection
+
+from newsletter.config import Relay, Settings
+from newsletter.delivery.desk import RESTED, Desk, Ending
+from newsletter.delivery.dispatch import Errand, close, make_job, settle_dead
+from newsletter.delivery.endpoints import open_endpoints
+from newsletter.delivery.pages import Job
+from newsletter.delivery.queue import count_workers
+from newsletter.model import Run, RunId, RunState
+from newsletter.store import database, owners, runs
+from newsletter.store.ledger import Lease
+
+
+class Shift:
+    """One owner's work on one run, with its share of *workers* in what the relays allow.
+
+    ``owner`` is '' until its first batch began.
+    """
+
+    def __init__(self, errand: Errand, run: Run, workers: int) -> None:
+        self.run = run
+        self.workers = workers
+        self.owner = ""
+        self.is_over = False
+        self._errand = errand
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._desk: Desk | None = None
+        self._endings: SimpleQueue[Ending | BaseException] = SimpleQueue()
+
+    def dispatch(self, after: int, until: int) -> Ending:
+        """Dispatch the readers of the run whose ids are in (*after*, *until*].
+
+        RESTED: the desk had closed before it began, so another shift must. Raise StoreError when
+        the ledger cannot be written, and what else ended the desk.
+        """
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, args=(after, until), name="shift")
+            self._thread.start()
+        else:
+            self._tell(Desk.go_on, after, until)
+        ending = self._endings.get()
+        if isinstance(ending, BaseException):
+            raise ending
+        return ending
+
+    def leave(self) -> None:
+        """End now, between two batches, and wait for it."""
+        if self._thread is not None:
+            self._tell(Desk.end, RESTED)
+            self._thread.join()
+
+    def _tell(self, act: Callable[..., None], *values: Any) -> None:
+        """Do this to the desk in its own thread, which says by itself when it has closed."""
+        if self._loop is not None and self._desk is not None:
+            with suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(act, self._desk, *values)
+
+    def _work(self, after: int, until: int) -> None:
+        try:
+            ending: Ending | BaseException = self._open(after, until)
+        except BaseException as error:  # noqa: BLE001 - raised where the batch is waited for
+            ending = error
+        self.is_over = True
+        self._endings.put(ending)
+
+    def _open(self, after: int, until: int) -> Ending:
+        errand, run = self._errand, self.run
+        with owners.open_owner(errand.engine) as self.owner, open_endpoints(errand.settings) as to:
+            settle_dead(errand.engine, run, errand.clock())
+            lease = Lease(run.id, self.owner, run.fence)
+            job = make_job(errand, run, lease, to)
+            return asyncio.run(self._run(replace(job, batch=(after, until), on_rest=self._rest)))
+
+    async def _run(self, job: Job) -> Ending:
+        self._loop, self._desk = asyncio.get_running_loop(), Desk(job)
+        return await self._desk.run()
+
+    def _rest(self) -> None:
+        self._endings.put(Ending())
+
+
+class Shifts:
+    """The shifts of one worker, one after another; *stale_s*: how long a worker counts as alive."""
+
+    def __init__(self, errand: Errand, stale_s: float) -> None:
+        self._errand = errand
+        self._stale_s = stale_s
+        self._shift: Shift | None = None
+        self._at_work = threading.Lock()
+
+    def dispatch(self, run_id: RunId, after: int, until: int) -> None:
+        """Dispatch the readers of a run whose ids are in (*after*, *until*]: a worker's job.
+
+        Under the fence of the run, which no worker moves: rows claimed by one are locked for the
+        others, and what a dead one was sending becomes unknown by the same proof.
+        """
+        with self._at_work:
+            while (shift := self._find_shift(run_id)) is not None:
+                ending = shift.dispatch(after, until)
+                if ending != RESTED:
+                    close(self._errand, shift.run, ending)
+                    return
+
+    def leave(self) -> None:
+        """End the one in hand."""
+        if self._shift is not None:
+            self._shift.leave()
+
+    def _find_shift(self, run_id: RunId) -> Shift | None:
+        """Return the shift for a batch of this run; None when nothing of it may leave now."""
+        with database.read(self._errand.engine) as connection:
+            run = runs.read_run_by_id(connection, run_id)
+            if run is None or run.state is not RunState.DISPATCHING or run.stopped:
+                return None
+            workers = max(1, count_workers(connection, self._stale_s))
+            if self._may_go_on(connection, run, workers):
+                return self._shift
+        self.leave()
+        settings = share_settings(self._errand.settings, workers)
+        self._shift = Shift(replace(self._errand, settings=settings), run, workers)
+        return self._shift
+
+    def _may_go_on(self, connection: Connection, run: Run, workers: int) -> bool:
+        shift = self._shift
+        if shift is None or shift.is_over or (shift.run, shift.workers) != (run, workers):
+            return False
+        # A server that crashed let go of the lock that proves us alive.
+        return not owners.death_prover(self._errand.engine, connection)(shift.owner)
+
+
+def share_settings(settings: Settings, workers: int) -> Settings:
+    """Divide the rates of every relay among *workers*."""
+    return settings.model_copy(
+        update={
+            "relay": _share_relay(settings.relay, workers),
+            "relays": tuple(_share_relay(relay, workers) for relay in settings.relays),
+        }
+    )
+
+
+def _share_relay(relay: Relay, workers: int) -> Relay:
+    rates = {
+        name: rate / workers
+        for name in ("rate_per_s", "rate_per_hour")
+        if (rate := getattr(relay, name))
+    }
+    return relay.model_copy(update=rates)

@@ -1,0 +1,217 @@
+"""One desk for the batches of a run: what it keeps between them, and when it is given up."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from sqlalchemy import text, update
+
+from newsletter.config import Relay
+from newsletter.delivery import desk, queue
+from newsletter.delivery.desk import RESTED, Ending
+from newsletter.delivery.dispatch import Errand
+from newsletter.delivery.shift import Shift, Shifts, share_settings
+from newsletter.errors import StoreError
+from newsletter.mail.compose import compile_message
+from newsletter.model import RunId, RunState
+from newsletter.store import database, runs, schema
+from tests.delivery.scenery import start_run, states_of, with_relay
+from tests.delivery.sink import Manners, Rule
+from tests.waiting import wait_until
+
+STALE_S = 4.0
+OWNERS = (
+    "SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database "
+    "WHERE locktype = 'advisory' AND datname = current_database()"
+)
+
+
+def test_workers_share_what_the_relays_allow(settings):
+    relay = Relay(url="smtp://relay.example:25", rate_per_s=30, rate_per_hour=900)
+    shared = share_settings(settings.model_copy(update={"relay": relay, "relays": (relay,)}), 3)
+    assert (shared.relay.rate_per_s, shared.relays[0].rate_per_hour) == (10, 300)
+
+
+class Scene:
+    """A run in batches of two readers, towards a relay of one connection."""
+
+    def __init__(self, engine, settings, keys, now, sink, readers=6):
+        self.engine, self.sink = engine, sink
+        self.stop = threading.Event()
+        self.run_id = RunId(start_run(engine, now, readers=readers))
+        self.errand = Errand(
+            settings=with_relay(settings, sink.url, connections=1),
+            engine=engine,
+            keys=keys,
+            clock=lambda: now,
+            stop=self.stop,
+        )
+        with database.read(engine) as connection:
+            self.batches = queue.find_batches(connection, self.run_id, 2)
+
+    @property
+    def run(self):
+        with database.read(self.engine) as connection:
+            return runs.read_run_by_id(connection, self.run_id)
+
+    def open_shift(self):
+        return Shift(self.errand, self.run, 1)
+
+    def count_owners(self):
+        """How many sessions hold the lock of an owner."""
+        with database.read(self.engine) as connection:
+            return len(connection.scalars(text(OWNERS)).all())
+
+    def count_connections(self):
+        return len({accepted.connection for accepted in self.sink.accepted()})
+
+
+@pytest.fixture
+def open_scene(postgres_engine, settings, keys, now, start_sink):
+    """Return the function that sets the scene; whatever shift is left ends with the test."""
+    opened = []
+
+    def open_(manners=None, **given):
+        sink = start_sink(manners or Manners())
+        opened.append(Scene(postgres_engine, settings, keys, now, sink, **given))
+        return opened[-1]
+
+    yield open_
+    for scene in opened:
+        scene.stop.set()
+    for thread in threading.enumerate():
+        if thread.name == "shift":
+            thread.join()
+
+
+def test_every_batch_is_dispatched(open_scene):
+    scene = open_scene()
+    shifts = Shifts(scene.errand, STALE_S)
+    for after, until in scene.batches:
+        shifts.dispatch(scene.run_id, after, until)
+    shifts.leave()
+    assert set(states_of(scene.engine, scene.run_id).values()) == {"sent"}
+    assert len(scene.sink.accepted()) == 6
+    assert scene.run.state is RunState.DONE
+
+
+def test_a_batch_reaches_its_own_readers_only(open_scene):
+    scene = open_scene()
+    shift = scene.open_shift()
+    assert shift.dispatch(*scene.batches[1]) == Ending()
+    assert len(scene.sink.accepted()) == 2
+    assert shift.dispatch(*scene.batches[0]) == Ending()
+    shift.leave()
+    assert len(scene.sink.accepted()) == 4
+
+
+def test_the_connection_stays_from_batch_to_batch(open_scene):
+    scene = open_scene()
+    shift = scene.open_shift()
+    for batch in scene.batches:
+        shift.dispatch(*batch)
+    shift.leave()
+    assert scene.count_connections() == 1
+
+
+def test_the_owner_stays_until_the_shift_ends(open_scene):
+    scene = open_scene()
+    shift = scene.open_shift()
+    shift.dispatch(*scene.batches[0])
+    assert scene.count_owners() == 1
+    shift.leave()
+    assert scene.count_owners() == 0
+
+
+def test_what_the_relay_taught_stays(open_scene):
+    limit = Rule("mail", "421 4.7.0 too many messages in this session", skip=1, times=1)
+    scene = open_scene(Manners(rules=[limit], pipelining=False), readers=10)
+    shift = scene.open_shift()
+    for batch in scene.batches:
+        shift.dispatch(*batch)
+    shift.leave()
+    # One message a session, learnt in the first batch: nobody is refused again.
+    assert scene.count_connections() == 10
+
+
+def test_without_another_batch_it_ends_by_itself(open_scene, monkeypatch):
+    monkeypatch.setattr(desk, "REST_S", 0.01)
+    scene = open_scene()
+    shift = scene.open_shift()
+    shift.dispatch(*scene.batches[0])
+    wait_until(lambda: shift.is_over)
+    wait_until(lambda: scene.sink.worst["open"] == 0)
+
+
+def test_a_batch_that_comes_too_late_is_not_begun(open_scene):
+    scene = open_scene()
+    shift = scene.open_shift()
+    shift.dispatch(*scene.batches[0])
+    shift.leave()
+    assert shift.dispatch(*scene.batches[1]) == RESTED
+    assert len(scene.sink.accepted()) == 2
+
+
+def test_another_shift_takes_the_batch_that_came_too_late(open_scene, monkeypatch):
+    monkeypatch.setattr(desk, "REST_S", 0.0)
+    scene = open_scene()
+    shifts = Shifts(scene.errand, STALE_S)
+    for after, until in scene.batches:
+        shifts.dispatch(scene.run_id, after, until)
+    assert len(scene.sink.accepted()) == 6
+
+
+def test_the_stop_flag_ends_a_shift_between_two_batches(open_scene):
+    scene = open_scene()
+    shift = scene.open_shift()
+    shift.dispatch(*scene.batches[0])
+    scene.stop.set()
+    wait_until(lambda: shift.is_over)
+    assert scene.count_owners() == 0
+
+
+def test_a_shift_whose_proof_of_life_is_lost_takes_no_other_batch(open_scene):
+    scene = open_scene()
+    shifts = Shifts(scene.errand, STALE_S)
+    shifts.dispatch(scene.run_id, *scene.batches[0])
+    with scene.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(f"SELECT pg_terminate_backend(pid) FROM ({OWNERS}) AS owners"))
+    wait_until(lambda: scene.count_owners() == 0)
+    shifts.dispatch(scene.run_id, *scene.batches[1])
+    shifts.leave()
+    assert len(scene.sink.accepted()) == 4
+    assert scene.count_connections() == 2
+
+
+def test_a_run_that_was_stopped_gets_no_shift(open_scene):
+    scene = open_scene()
+    with database.write(scene.engine) as connection:
+        connection.execute(update(schema.run).values(stopped=True))
+    Shifts(scene.errand, STALE_S).dispatch(scene.run_id, *scene.batches[0])
+    assert scene.sink.accepted() == []
+
+
+def test_what_ended_a_shift_reaches_who_waits_for_the_batch(open_scene, monkeypatch):
+    scene = open_scene()
+
+    def fail(*_given):
+        raise StoreError("the database does not answer: away")
+
+    monkeypatch.setattr("newsletter.delivery.shift.settle_dead", fail)
+    with pytest.raises(StoreError, match="away"):
+        scene.open_shift().dispatch(*scene.batches[0])
+
+
+def test_a_run_is_compiled_once(open_scene, monkeypatch):
+    scene = open_scene()
+    compiled = []
+    monkeypatch.setattr(
+        "newsletter.delivery.dispatch.compile_message",
+        lambda *args, **kwargs: compiled.append(1) or compile_message(*args, **kwargs),
+    )
+    for batch in scene.batches:
+        shift = scene.open_shift()
+        shift.dispatch(*batch)
+        shift.leave()
+    assert len(compiled) == 1
