@@ -21,7 +21,6 @@ from sqlalchemy import (
     Connection,
     Update,
     bindparam,
-    exists,
     insert,
     or_,
     select,
@@ -226,17 +225,15 @@ _CLAIMED = (
 
 
 def _may_claim(address: ColumnElement[str]) -> ColumnElement[bool]:
-    # Nobody who left is written to, nor an address that changed since it was read.
-    is_there = (
-        exists()
-        .where(
-            _subscriber.c.id == _delivery.c.subscriber_id,
-            _subscriber.c.address == address,
-            *_IS_STILL_HERE,
-        )
-        .correlate_except(_subscriber)  # else *address* is anybody's of the window
+    # Nobody who left is written to, nor an address that changed since it was read. Compared, not
+    # ``exists``: of that PostgreSQL may make a table of all subscribers, for each window.
+    still_at = (
+        select(_subscriber.c.address)
+        .where(_subscriber.c.id == _delivery.c.subscriber_id, *_IS_STILL_HERE)
+        .correlate(_delivery)
+        .scalar_subquery()
     )
-    return or_(_CLAIMED, (_delivery.c.state == DeliveryState.PENDING) & is_there)
+    return or_(_CLAIMED, (_delivery.c.state == DeliveryState.PENDING) & (still_at == address))
 
 
 def _write_claim(dialect: str) -> Update:
