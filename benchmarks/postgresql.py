@@ -23,7 +23,7 @@ from benchmarks.messages import SMALL
 from newsletter.config import Settings, load_keys
 from newsletter.delivery import queue
 from newsletter.delivery.dispatch import dispatch
-from newsletter.model import RunId, RunState
+from newsletter.model import RunId
 from newsletter.store import database, ledger, opening, runs
 
 WORKERS = 2
@@ -63,14 +63,15 @@ def _dispatch_by_workers(url: str, port: int, count: int) -> tuple[float, float]
         try:
             with _workers(Path(folder), engine) as processes:
                 before = sum(map(_cpu_s, processes))
-                start = time.perf_counter()
+                started_at = datetime.now(UTC)
                 _hand_over(settings, engine, run_id)
-                _wait_until(lambda: _is_done(engine, run_id))
-                wall = time.perf_counter() - start
+                _wait_until(lambda: _finished_at(engine, run_id) is not None)
                 spent_s = sum(map(_cpu_s, processes)) - before
                 if (sent := _sent(engine, run_id)) != count:
                     raise SystemExit(f"{sent} of {count} were sent")
-                return wall, spent_s
+                finished_at = _finished_at(engine, run_id)
+                assert finished_at is not None  # waited for
+                return (finished_at - started_at).total_seconds(), spent_s
         finally:
             engine.dispose()
 
@@ -104,11 +105,11 @@ def _are_ready(engine: Engine, wanted: int) -> bool:
         return queue.count_workers(connection) == wanted
 
 
-def _is_done(engine: Engine, run_id: RunId) -> bool:
-    """True at the end of the last batch; counting the readers would load the server."""
+def _finished_at(engine: Engine, run_id: RunId) -> datetime | None:
+    """When the last batch ended; counting the readers would load the server."""
     with database.read(engine) as connection:
         run = runs.read_run_by_id(connection, run_id)
-    return run is not None and run.state is RunState.DONE
+    return run.finished_at if run else None
 
 
 def _sent(engine: Engine, run_id: int) -> int:

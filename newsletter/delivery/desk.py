@@ -24,6 +24,7 @@ from newsletter.delivery.states import Blame, Reply, Step, Verdict
 from newsletter.errors import RelayError, StoreError
 from newsletter.mail.compose import Outgoing
 from newsletter.model import DeliveryState, Tally
+from newsletter.store.ledger import Waiting
 from newsletter.store.windows import Answer
 
 TERMINATE_S = 8.0  # SIGTERM: so long for the answers that are owed
@@ -34,11 +35,16 @@ PROGRESS_EVERY = 3  # watches
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Why the desk closed; ``stops_run``: nobody goes on until a person says so."""
+    """Why the desk closed, or rests.
+
+    ``stops_run``: nobody goes on until a person says so. ``goes_on``: readers of the run wait after
+    this batch.
+    """
 
     reason: str = ""
     problem: str = ""
     stops_run: bool = False
+    goes_on: bool = False
 
 
 RESTED = Ending("rested")  # no other batch came
@@ -379,28 +385,30 @@ class Desk:
         future = self._loop.run_in_executor(self._pool, self._pages.close_pass)
         future.add_done_callback(self._on_closing_pass)
 
-    def _on_closing_pass(self, done: asyncio.Future[bool]) -> None:
+    def _on_closing_pass(self, done: asyncio.Future[Waiting]) -> None:
         self._is_closing_pass = False
         if done.cancelled() or self._closed.done():
             return
         error = done.exception()
         if isinstance(error, StoreError):
             self._on_store_failure(error)
-        elif done.result() and self._settled_since_pass:
+            return
+        waiting = done.result()
+        if waiting.here and self._settled_since_pass:
             self._settled_since_pass = 0
             self._supply.read_again()
             self._wake()
         else:
             # Nobody, or only rows that another worker holds just now.
-            self._rest()
+            self._rest(waiting)
 
-    def _rest(self) -> None:
+    def _rest(self, waiting: Waiting) -> None:
         """Wait for the next batch where there may be one, else end."""
         if self._job.on_rest is None or self.is_closing:
             self.end(Ending())
             return
         self._rest_timer = self._loop.call_later(REST_S, self.end, RESTED)
-        self._job.on_rest()
+        self._job.on_rest(waiting)
 
     def go_on(self, after: int, until: int) -> None:
         """Take up another batch; nothing when the desk is closing, which says so by itself."""

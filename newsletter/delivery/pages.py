@@ -19,7 +19,7 @@ from newsletter.delivery.flights import PAGE, Flight
 from newsletter.mail.compose import Compiled, Outgoing, Reader
 from newsletter.model import Tally
 from newsletter.store import database, ledger, windows
-from newsletter.store.ledger import Lease
+from newsletter.store.ledger import Lease, Waiting
 from newsletter.store.windows import Picked
 
 SIGNING_PAGE = 64  # composed ahead in memory: fewer
@@ -53,7 +53,7 @@ class Job:
     progress: Callable[[Tally], None] | None = None
     stop: StopFlag | None = None
     # Called when nobody of the batch can be reached now: the desk waits for the next one.
-    on_rest: Callable[[], None] | None = None
+    on_rest: Callable[[Waiting], None] | None = None
 
 
 class Pages:
@@ -97,15 +97,19 @@ class Pages:
         except Exception as error:  # noqa: BLE001 - raised again where the flight is taken
             return error
 
-    def close_pass(self) -> bool:
+    def close_pass(self) -> Waiting:
         """Wake the deferred that are due, cancel who left; say whether somebody is pending."""
         job, (after, until) = self._job, self.batch
         run_id, now = job.lease.run_id, job.clock()
+        with database.read(job.engine) as connection:
+            waiting = ledger.look_for_waiting(connection, run_id, after=after, until=until)
+        if not waiting.here:
+            return waiting
         with database.write(job.engine) as connection:
             ledger.cancel_gone(connection, run_id, after=after, until=until)
             ledger.wake_due(connection, run_id, now=now, after=after, until=until)
             left = windows.pick(connection, run_id, after=after, size=1, until=until)
-        return bool(left)
+        return Waiting(bool(left), waiting.later)
 
 
 def _open_signing(cores: Collection[int]) -> ThreadPoolExecutor:

@@ -28,7 +28,7 @@ from newsletter.delivery.pages import Job
 from newsletter.delivery.queue import count_workers
 from newsletter.model import Run, RunId, RunState
 from newsletter.store import database, owners, runs
-from newsletter.store.ledger import Lease
+from newsletter.store.ledger import Lease, Waiting
 
 
 class Shift:
@@ -96,8 +96,8 @@ class Shift:
         self._loop, self._desk = asyncio.get_running_loop(), Desk(job)
         return await self._desk.run()
 
-    def _rest(self) -> None:
-        self._endings.put(Ending())
+    def _rest(self, waiting: Waiting) -> None:
+        self._endings.put(Ending(goes_on=waiting.later))
 
 
 class Shifts:
@@ -118,9 +118,11 @@ class Shifts:
         with self._at_work:
             while (shift := self._find_shift(run_id)) is not None:
                 ending = shift.dispatch(after, until)
-                if ending != RESTED:
+                if ending == RESTED:
+                    continue
+                if not ending.goes_on:  # else the run is not over
                     close(self._errand, shift.run, ending)
-                    return
+                return
 
     def leave(self) -> None:
         """End the one in hand."""

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     Connection,
     Select,
+    bindparam,
     case,
     exists,
     func,
@@ -28,7 +29,7 @@ from sqlalchemy import (
 
 from newsletter.errors import Conflict, NotFound
 from newsletter.model import DeliveryState, RunState, SubscriberState, Tally
-from newsletter.store import schema
+from newsletter.store import prepared, schema
 
 _run = schema.run
 _delivery = schema.delivery
@@ -208,6 +209,36 @@ def next_due_at(connection: Connection, run_id: int) -> datetime | None:
         )
     )
     return due
+
+
+class Waiting(NamedTuple):
+    """Whether readers wait among those of a range of ids, and above it."""
+
+    here: bool
+    later: bool
+
+
+_WAIT_HERE = exists().where(
+    _delivery.c.run_id == bindparam("run"),
+    or_(*(_delivery.c.state == state for state in WAITING)),
+    _delivery.c.subscriber_id > bindparam("after"),
+    _delivery.c.subscriber_id <= bindparam("until"),
+)
+_WAIT_LATER = exists().where(
+    _delivery.c.run_id == bindparam("run"),
+    _delivery.c.state == DeliveryState.PENDING,
+    _delivery.c.subscriber_id > bindparam("until"),
+)
+_LOOK_FOR_WAITING = select(_WAIT_HERE, _WAIT_LATER)
+
+
+def look_for_waiting(
+    connection: Connection, run_id: int, *, after: int = -1, until: int = LAST_ID
+) -> Waiting:
+    """Look for pending and deferred readers whose id is in (*after*, *until*], pending above."""
+    values = {"run": run_id, "after": after, "until": until}
+    here, later = prepared.fetch(connection, _LOOK_FOR_WAITING, values)[0]
+    return Waiting(bool(here), bool(later))
 
 
 def cancel_reader(connection: Connection, subscriber_id: int, *, reason: str = "left") -> int:

@@ -99,11 +99,32 @@ def test_every_batch_is_dispatched(open_scene):
 def test_a_batch_reaches_its_own_readers_only(open_scene):
     scene = open_scene()
     shift = scene.open_shift()
-    assert shift.dispatch(*scene.batches[1]) == Ending()
+    shift.dispatch(*scene.batches[1])
     assert len(scene.sink.accepted()) == 2
-    assert shift.dispatch(*scene.batches[0]) == Ending()
+    shift.dispatch(*scene.batches[0])
     shift.leave()
     assert len(scene.sink.accepted()) == 4
+
+
+def test_a_batch_says_whether_readers_wait_after_it(open_scene):
+    scene = open_scene()
+    shift = scene.open_shift()
+    assert [shift.dispatch(*batch) for batch in scene.batches] == [
+        Ending(goes_on=True),
+        Ending(goes_on=True),
+        Ending(),
+    ]
+    shift.leave()
+
+
+def test_the_run_ends_with_the_batch_that_ends_last(open_scene):
+    scene = open_scene()
+    shifts = Shifts(scene.errand, STALE_S)
+    for after, until in (*scene.batches[1:], scene.batches[0]):
+        assert scene.run.state is RunState.DISPATCHING
+        shifts.dispatch(scene.run_id, after, until)
+    shifts.leave()
+    assert scene.run.state is RunState.DONE
 
 
 def test_the_connection_stays_from_batch_to_batch(open_scene):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from sqlalchemy import insert, select, update
@@ -346,6 +347,33 @@ def test_racing_dispatchers_get_the_run_one_at_a_time(engine, run_id, now):
     for thread in threads:
         thread.join()
     assert sorted(fences, key=str) == [1, None, None, None]
+
+
+# --- who waits
+
+
+def test_readers_wait_in_a_range_and_above_it(engine, run_id, readers):
+    with database.read(engine) as connection:
+        look = partial(ledger.look_for_waiting, connection, run_id)
+        assert look() == (True, False)
+        assert look(after=readers[0], until=readers[1]) == (True, True)
+        assert look(after=readers[-1]) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("state", "waiting"),
+    [
+        (State.PENDING, (True, True)),
+        (State.DEFERRED, (True, False)),  # above: its batch will come when it is due
+        (State.SENDING, (False, False)),
+        (State.SENT, (False, False)),
+    ],
+)
+def test_only_some_states_wait(engine, run_id, readers, state, waiting):
+    with database.write(engine) as connection:
+        connection.execute(update(schema.delivery).values(state=state))
+    with database.read(engine) as connection:
+        assert ledger.look_for_waiting(connection, run_id, until=readers[2]) == waiting
 
 
 # --- endings
