@@ -1,7 +1,7 @@
 """A desk that a worker keeps open from one batch of a run to the next.
 
 In: an errand, a run, its batches one after another. Out: how each of them ended. Never: two batches
-at once; a batch begun under an owner whose death could be proved.
+at once; a batch begun under an owner whose death could be proved a second ago.
 
 What each batch would open and close again stays: connections and what their relay taught us (pace,
 throttles, back-off), the owner, the ledger's connection, a loop and its threads. It ends by itself
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -29,6 +30,9 @@ from newsletter.delivery.queue import count_workers
 from newsletter.model import Run, RunId, RunState
 from newsletter.store import database, owners, runs
 from newsletter.store.ledger import Lease, Waiting
+
+#: Between two looks at the run: a window of the ledger sees at once that it is stopped or lost.
+LOOK_EVERY_S = 1.0
 
 
 class Shift:
@@ -107,6 +111,7 @@ class Shifts:
         self._errand = errand
         self._stale_s = stale_s
         self._shift: Shift | None = None
+        self._looked_at_s = 0.0
         self._at_work = threading.Lock()
 
     def dispatch(self, run_id: RunId, after: int, until: int) -> None:
@@ -131,6 +136,10 @@ class Shifts:
 
     def _find_shift(self, run_id: RunId) -> Shift | None:
         """Return the shift for a batch of this run; None when nothing of it may leave now."""
+        now_s = time.monotonic()
+        if self._is_at_work_on(run_id) and now_s < self._looked_at_s + LOOK_EVERY_S:
+            return self._shift
+        self._looked_at_s = now_s
         with database.read(self._errand.engine) as connection:
             run = runs.read_run_by_id(connection, run_id)
             if run is None or run.state is not RunState.DISPATCHING or run.stopped:
@@ -142,6 +151,9 @@ class Shifts:
         settings = share_settings(self._errand.settings, workers)
         self._shift = Shift(replace(self._errand, settings=settings), run, workers)
         return self._shift
+
+    def _is_at_work_on(self, run_id: RunId) -> bool:
+        return self._shift is not None and not self._shift.is_over and self._shift.run.id == run_id
 
     def _may_go_on(self, connection: Connection, run: Run, workers: int) -> bool:
         shift = self._shift

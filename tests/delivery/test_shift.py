@@ -192,7 +192,8 @@ def test_the_stop_flag_ends_a_shift_between_two_batches(open_scene):
     assert scene.count_owners() == 0
 
 
-def test_a_shift_whose_proof_of_life_is_lost_takes_no_other_batch(open_scene):
+def test_a_shift_whose_proof_of_life_is_lost_takes_no_other_batch(open_scene, monkeypatch):
+    monkeypatch.setattr("newsletter.delivery.shift.LOOK_EVERY_S", 0.0)
     scene = open_scene()
     shifts = Shifts(scene.errand, STALE_S)
     shifts.dispatch(scene.run_id, *scene.batches[0])
@@ -211,6 +212,29 @@ def test_a_run_that_was_stopped_gets_no_shift(open_scene):
         connection.execute(update(schema.run).values(stopped=True))
     Shifts(scene.errand, STALE_S).dispatch(scene.run_id, *scene.batches[0])
     assert scene.sink.accepted() == []
+
+
+def test_a_run_stopped_since_the_last_look_loses_nobody_and_sends_nothing(open_scene, monkeypatch):
+    monkeypatch.setattr("newsletter.delivery.shift.LOOK_EVERY_S", 60.0)
+    scene = open_scene()
+    shifts = Shifts(scene.errand, STALE_S)
+    shifts.dispatch(scene.run_id, *scene.batches[0])
+    with database.write(scene.engine) as connection:
+        connection.execute(update(schema.run).values(stopped=True))
+    shifts.dispatch(scene.run_id, *scene.batches[1])
+    shifts.leave()
+    assert len(scene.sink.accepted()) == 2
+    assert list(states_of(scene.engine, scene.run_id).values()).count("pending") == 4
+
+
+def test_another_run_is_looked_at_whenever_it_comes(open_scene, monkeypatch):
+    monkeypatch.setattr("newsletter.delivery.shift.LOOK_EVERY_S", 60.0)
+    scene = open_scene()
+    shifts = Shifts(scene.errand, STALE_S)
+    shifts.dispatch(scene.run_id, *scene.batches[0])
+    shifts.dispatch(RunId(scene.run_id + 1), *scene.batches[1])
+    shifts.leave()
+    assert len(scene.sink.accepted()) == 2
 
 
 def test_what_ended_a_shift_reaches_who_waits_for_the_batch(open_scene, monkeypatch):
