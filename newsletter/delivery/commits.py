@@ -26,7 +26,7 @@ from newsletter.store.windows import Answer, Result, commit_window
 LEASE = timedelta(seconds=60)
 BEAT_S = 3.0  # the lease is renewed and a person's stop is seen at least so often
 FLUSH_S = 0.1  # results wait so long for intents to travel with
-FLUSH_COUNT = 64
+FLUSH_COUNT = 128  # no fewer: the last two windows of a batch are written as one
 RETRY_S = 0.5
 #: How long a database may refuse before the dispatch gives up.
 PATIENCE_BUSY_S = 120.0

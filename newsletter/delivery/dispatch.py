@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine
 
 from newsletter.audience.suppression import Reason
 from newsletter.config import Keys, Settings
-from newsletter.delivery import affinity, crash_points, queue, states
+from newsletter.delivery import crash_points, processor, queue, states
 from newsletter.delivery.commits import LEASE
 from newsletter.delivery.desk import Desk, Ending
 from newsletter.delivery.endpoints import Deadlines, Endpoint, open_endpoints
@@ -156,7 +156,7 @@ def _send(errand: Errand, run: Run, lease: Lease) -> Ending:
         return Ending("expired")
     if not tally.pending:
         return Ending()
-    with affinity.one_core() as cores, open_endpoints(errand.settings) as endpoints:
+    with processor.one_core() as cores, open_endpoints(errand.settings) as endpoints:
         job = make_job(errand, run, lease, endpoints)
         return asyncio.run(_run(replace(job, tally=tally, cores=cores)))
 

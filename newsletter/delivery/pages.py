@@ -13,7 +13,7 @@ from typing import Protocol
 
 from sqlalchemy import Engine
 
-from newsletter.delivery import affinity
+from newsletter.delivery import processor
 from newsletter.delivery.endpoints import Deadlines, Endpoint
 from newsletter.delivery.flights import PAGE, Flight
 from newsletter.mail.compose import Compiled, Outgoing, Reader
@@ -113,7 +113,7 @@ class Pages:
 
 
 def _open_signing(cores: Collection[int]) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(2, "sign", initializer=affinity.allow, initargs=(cores,))
+    return ThreadPoolExecutor(2, "sign", initializer=processor.allow, initargs=(cores,))
 
 
 def _to_reader(row: Picked) -> Reader:

@@ -12,7 +12,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from newsletter.delivery import queue
+from newsletter.delivery import processor, queue
 from newsletter.delivery.dispatch import Errand, conclude, settle_dead
 from newsletter.delivery.shift import Shifts
 from newsletter.errors import ConfigError, StoreError
@@ -43,7 +43,8 @@ def work(errand: Errand, *, tempo: Tempo | None = None) -> None:
             key="database.url",
             remedy="on SQLite `newsletter run` and `send` dispatch by themselves",
         )
-    asyncio.run(_Worker(errand, tempo or Tempo()).run())
+    with processor.giving_way():
+        asyncio.run(_Worker(errand, tempo or Tempo()).run())
 
 
 log = logging.getLogger(__name__)

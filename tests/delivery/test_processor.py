@@ -1,4 +1,4 @@
-"""One core for what takes turns, all of them for what does not."""
+"""One core for what takes turns, all of them for what does not; and who waits for whom."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from newsletter.delivery import affinity
-from newsletter.delivery.dispatch import dispatch
+from newsletter.delivery import processor
+from newsletter.delivery.dispatch import Errand, dispatch
+from newsletter.delivery.worker import work
 from newsletter.mail.compose import Compiled
 from tests.delivery.scenery import start_run, with_relay
 from tests.delivery.sink import Manners
@@ -20,7 +21,7 @@ def cores():
 
 def test_one_of_the_cores_that_were_allowed_is_left():
     before = cores()
-    with affinity.one_core() as allowed:
+    with processor.one_core() as allowed:
         assert allowed == before
         assert len(cores()) == 1
         assert cores() <= before
@@ -28,20 +29,20 @@ def test_one_of_the_cores_that_were_allowed_is_left():
 
 def test_all_of_them_are_back_afterwards():
     before = cores()
-    with pytest.raises(ZeroDivisionError), affinity.one_core():
+    with pytest.raises(ZeroDivisionError), processor.one_core():
         1 / 0  # noqa: B018 - any error
     assert cores() == before
 
 
 def test_a_thread_started_meanwhile_is_on_the_same_core():
-    with affinity.one_core(), ThreadPoolExecutor(1) as pool:
+    with processor.one_core(), ThreadPoolExecutor(1) as pool:
         assert pool.submit(cores).result() == cores()
 
 
 def test_a_thread_may_go_back_to_all_of_them():
     before = cores()
-    with affinity.one_core() as allowed:
-        initial = {"initializer": affinity.allow, "initargs": (allowed,)}
+    with processor.one_core() as allowed:
+        initial = {"initializer": processor.allow, "initargs": (allowed,)}
         with ThreadPoolExecutor(1, **initial) as pool:
             assert pool.submit(cores).result() == before
 
@@ -52,14 +53,14 @@ def test_a_system_that_forbids_it_is_obeyed(monkeypatch):
 
     monkeypatch.setattr(os, "sched_setaffinity", refuse)
     before = cores()
-    with affinity.one_core():
+    with processor.one_core():
         assert cores() == before
 
 
 def test_a_system_without_proc_is_left_alone(monkeypatch, tmp_path):
-    monkeypatch.setattr(affinity, "_STAT", tmp_path / "stat")
+    monkeypatch.setattr(processor, "_STAT", tmp_path / "stat")
     before = cores()
-    with affinity.one_core():
+    with processor.one_core():
         assert cores() == before
 
 
@@ -98,3 +99,49 @@ def test_signing_keeps_all_of_them(engine, settings, keys, now, start_sink, monk
     )
     assert dispatch(signing, engine, keys, run_id, clock=lambda: now).tally.sent == 5
     assert seen == {frozenset(cores())}
+
+
+def policy():
+    return os.sched_getscheduler(0)
+
+
+def test_a_thread_started_meanwhile_gives_way_too():
+    with processor.giving_way(), ThreadPoolExecutor(1) as pool:
+        assert pool.submit(policy).result() == policy() == os.SCHED_BATCH
+
+
+def test_the_usual_policy_is_back_afterwards():
+    with pytest.raises(ZeroDivisionError), processor.giving_way():
+        1 / 0  # noqa: B018 - any error
+    assert policy() == os.SCHED_OTHER
+
+
+def test_a_policy_that_somebody_chose_is_kept(monkeypatch):
+    monkeypatch.setattr(os, "sched_getscheduler", lambda _pid: os.SCHED_IDLE)
+    chosen = []
+    monkeypatch.setattr(os, "sched_setscheduler", lambda *given: chosen.append(given))
+    with processor.giving_way():
+        pass
+    assert chosen == []
+
+
+def test_a_system_that_forbids_to_give_way_is_obeyed(monkeypatch):
+    def refuse(*_given):
+        raise PermissionError(1, "not in this sandbox")
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    with processor.giving_way():
+        assert policy() == os.SCHED_OTHER
+
+
+def test_a_worker_gives_way(postgres_engine, settings, keys, now):
+    seen = []
+
+    class Stop:
+        def is_set(self):
+            seen.append(policy())
+            return True
+
+    engine = postgres_engine
+    work(Errand(settings=settings, engine=engine, keys=keys, clock=lambda: now, stop=Stop()))
+    assert set(seen) == {os.SCHED_BATCH}
