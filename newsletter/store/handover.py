@@ -90,8 +90,8 @@ def _choose_by_key(condition: Condition) -> Given:
 
     The condition stands inside a CASE, where PostgreSQL's planner cannot seek by it: it would read
     the whole run for a window of a small one, and in a large one all that the index ever knew as
-    ``sending``, dead entries included. The place of a key is looked for in the
-    array itself: a join would make a table of the arrays first, at twice the cost of the UPDATE.
+    ``sending``, dead entries included. The place of a key is looked for in the array itself: a join
+    would make a table of the arrays first, at twice the cost of the UPDATE.
     """
     ids, texts = bindparam("ids", type_=ARRAY(BigInteger)), bindparam("texts", type_=ARRAY(Text))
     text = Grouping(texts)[func.array_position(ids, _delivery.c.subscriber_id)]

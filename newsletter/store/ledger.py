@@ -24,6 +24,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    tuple_,
     update,
 )
 
@@ -218,16 +219,33 @@ class Waiting(NamedTuple):
     later: bool
 
 
-_WAIT_HERE = exists().where(
-    _delivery.c.run_id == bindparam("run"),
-    or_(*(_delivery.c.state == state for state in WAITING)),
-    _delivery.c.subscriber_id > bindparam("after"),
-    _delivery.c.subscriber_id <= bindparam("until"),
+# Counted, and the next entry of the index: ``exists`` would be sought by PostgreSQL row after row
+# from the first, for it knows the run from its start, when every row was pending.
+_WAIT_HERE = (
+    select(func.count())
+    .where(
+        _delivery.c.run_id == bindparam("run"),
+        or_(*(_delivery.c.state == state for state in WAITING)),
+        _delivery.c.subscriber_id > bindparam("after"),
+        _delivery.c.subscriber_id <= bindparam("until"),
+    )
+    .scalar_subquery()
 )
-_WAIT_LATER = exists().where(
-    _delivery.c.run_id == bindparam("run"),
-    _delivery.c.state == DeliveryState.PENDING,
-    _delivery.c.subscriber_id > bindparam("until"),
+_PLACE = (_delivery.c.run_id, _delivery.c.state, _delivery.c.subscriber_id)  # of the index
+_NEXT = (
+    select(*_PLACE)
+    .where(
+        tuple_(*_PLACE) > tuple_(bindparam("run"), DeliveryState.PENDING, bindparam("until")),
+    )
+    .order_by(*_PLACE)
+    .limit(1)
+    .subquery()
+)
+_WAIT_LATER = (
+    select(func.count())
+    .select_from(_NEXT)
+    .where(_NEXT.c.run_id == bindparam("run"), _NEXT.c.state == DeliveryState.PENDING)
+    .scalar_subquery()
 )
 _LOOK_FOR_WAITING = select(_WAIT_HERE, _WAIT_LATER)
 

@@ -72,6 +72,27 @@ def test_a_window_reads_no_more_rows_than_its_own(explain, statement):
     assert reads["subscriber"] <= 64
 
 
+def test_a_look_for_who_waits_passes_the_batch_at_most(postgres_engine, now):
+    """The planner knows the run from its start, when all were pending."""
+    run_id = start_run(postgres_engine, now, readers=3_000)
+    with postgres_engine.connect() as connection:
+        connection.exec_driver_sql("ANALYZE")
+        connection.commit()
+    with database.write(postgres_engine) as connection:
+        rows = windows.pick(connection, run_id, after=-1, size=3_000)
+        done = schema.delivery.c.subscriber_id <= rows[2_500].subscriber_id
+        connection.execute(update(schema.delivery).where(done).values(state=DeliveryState.SENT))
+    values = {
+        "run": run_id, "after": rows[1_000].subscriber_id, "until": rows[1_500].subscriber_id,
+    }  # fmt: skip
+    with database.read(postgres_engine) as connection:
+        query = prepared._prepare(ledger._LOOK_FOR_WAITING, connection.dialect)
+        plan = connection.exec_driver_sql(f"EXPLAIN ANALYZE {query.sql}", query.fixed | values)
+        said = "\n".join(row[0] for row in plan)
+    assert "Seq Scan" not in said
+    assert sum(map(int, re.findall(r"Rows Removed by Filter: (\d+)", said))) <= 500
+
+
 def test_a_result_is_kept_though_its_row_changed_while_it_waited(postgres_engine, now):
     """A bounce may be quicker than our note of the 250: its transaction holds the row."""
     run_id = start_run(postgres_engine, now, readers=3)
