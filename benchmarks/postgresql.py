@@ -19,7 +19,7 @@ from sqlalchemy import Engine
 from benchmarks import readers, sinks
 from benchmarks.end_to_end import dispatch_once
 from benchmarks.figures import Figure, Options, interleave, rate_ratio, say, sum_up
-from benchmarks.messages import SMALL
+from benchmarks.messages import BIG, SMALL, Size
 from newsletter.config import Settings, load_keys
 from newsletter.delivery import queue
 from newsletter.delivery.dispatch import dispatch
@@ -31,19 +31,24 @@ WORKERS = 2
 
 def measure(options: Options) -> Iterator[Figure]:
     """Yield the ratio of PostgreSQL with its workers to SQLite, into the same sink."""
+    for size in (BIG, SMALL):
+        yield _measure(size, options)
+
+
+def _measure(size: Size, options: Options) -> Figure:
     count = options.count(20_000, 5_000)
-    say(f"PostgreSQL with {WORKERS} workers, and SQLite: {SMALL.name}, {count:,} readers")
+    say(f"PostgreSQL with {WORKERS} workers, and SQLite: {size.name}, {count:,} readers")
     with sinks.smtp_sink() as port, server() as url:
         samples = interleave(
             {
-                "PostgreSQL": (partial(_dispatch_by_workers, url, port, count), count),
-                "SQLite": (partial(dispatch_once, port, count, SMALL), count),
+                "PostgreSQL": (partial(_dispatch_by_workers, url, port, count, size), count),
+                "SQLite": (partial(dispatch_once, port, count, size), count),
             },
             options.rounds,
         )
-    yield Figure(
+    return Figure(
         benchmark="postgresql",
-        what=f"{SMALL.name} into smtp-sink, {WORKERS} workers",
+        what=f"{size.name} into smtp-sink, {WORKERS} workers",
         rival="SQLite, one dispatcher",
         measured=rate_ratio(samples, "PostgreSQL", "SQLite"),
         target=0.8,
@@ -51,14 +56,14 @@ def measure(options: Options) -> Iterator[Figure]:
     )
 
 
-def _dispatch_by_workers(url: str, port: int, count: int) -> tuple[float, float]:
+def _dispatch_by_workers(url: str, port: int, count: int, size: Size) -> tuple[float, float]:
     """Hand a fresh run to waiting workers; return (wall, CPU) seconds until all is sent."""
     with (
         _fresh_database(url) as fresh,
         tempfile.TemporaryDirectory(prefix="newsletter-bench-") as folder,
     ):
         settings = readers.make_publication(Path(folder), port, database_url=fresh)
-        run_id = readers.open_run(settings, count, SMALL)
+        run_id = readers.open_run(settings, count, size)
         engine = opening.open_store(settings)
         try:
             with _workers(Path(folder), engine) as processes:
