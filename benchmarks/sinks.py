@@ -93,6 +93,7 @@ class Postfix:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             if not any(self._count(name) for name in ("maildrop", "incoming", "active")):
+                os.sync()  # its deletions, too: who is next waits for its own writes alone
                 return
             time.sleep(0.2)
         raise SystemExit("Postfix does not come to rest")
