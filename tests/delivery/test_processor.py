@@ -111,9 +111,10 @@ def test_a_thread_started_meanwhile_gives_way_too():
 
 
 def test_the_usual_policy_is_back_afterwards():
+    before = policy()
     with pytest.raises(ZeroDivisionError), processor.giving_way():
         1 / 0  # noqa: B018 - any error
-    assert policy() == os.SCHED_OTHER
+    assert policy() == before
 
 
 def test_a_policy_that_somebody_chose_is_kept(monkeypatch):
@@ -130,8 +131,15 @@ def test_a_system_that_forbids_to_give_way_is_obeyed(monkeypatch):
         raise PermissionError(1, "not in this sandbox")
 
     monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    before = policy()
     with processor.giving_way():
-        assert policy() == os.SCHED_OTHER
+        assert policy() == before
+
+
+def test_a_system_without_policies_is_left_alone(monkeypatch):
+    monkeypatch.delattr(os, "sched_getscheduler")
+    with processor.giving_way():
+        pass
 
 
 def test_a_worker_gives_way(postgres_engine, settings, keys, now):
