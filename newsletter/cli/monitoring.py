@@ -88,8 +88,8 @@ def worker(*, as_json: AsJson = False, config: ConfigPath = None) -> int:
         clock=now,
         stop=stop_on_sigterm(),
     )
-    output.whisper("newsletter: this worker waits for batches; SIGTERM or Ctrl-C ends it")
-    work(errand)
+    waits = "newsletter: this worker waits for batches; SIGTERM or Ctrl-C ends it"
+    work(errand, on_start=lambda: output.whisper(waits))
     if as_json:
         output.show_json({"worker": "ended"})
     return Exit.DONE

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,14 +36,21 @@ class Tempo:
     polling_s: float = 5.0
 
 
-def work(errand: Errand, *, tempo: Tempo | None = None) -> None:
-    """Take batches until the errand's stop flag is set; raise ConfigError on SQLite."""
+def work(
+    errand: Errand, *, tempo: Tempo | None = None, on_start: Callable[[], None] | None = None
+) -> None:
+    """Take batches until the errand's stop flag is set; raise ConfigError on SQLite.
+
+    *on_start* is called once nothing keeps the worker from working.
+    """
     if errand.engine.dialect.name != "postgresql":
         raise ConfigError(
             "workers need PostgreSQL",
             key="database.url",
             remedy="on SQLite `newsletter run` and `send` dispatch by themselves",
         )
+    if on_start is not None:
+        on_start()
     with processor.giving_way():
         asyncio.run(_Worker(errand, tempo or Tempo()).run())
 

@@ -430,6 +430,12 @@ def test_blocks_are_listed_with_how_to_write_them(say):
     assert all(one["help"] for one in blocks)
 
 
+def test_a_worker_that_cannot_work_announces_nothing(say):
+    code, _, err = say("worker")
+    assert (code, len(err.splitlines())) == (Exit.USAGE, 1)
+    assert "workers need PostgreSQL" in err
+
+
 def test_figures_are_printed_for_prometheus(say):
     assert "# TYPE newsletter_subscribers gauge" in say("metrics")[1]
 
