@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+
 import pytest
 
 from newsletter.config import Relay
 from newsletter.delivery.dispatch import dispatch
-from newsletter.delivery.smtp import probe_relay, submit_one
+from newsletter.delivery.endpoints import Deadlines, open_endpoints
+from newsletter.delivery.smtp import Connection, probe_relay, submit_one
 from newsletter.delivery.smtp_protocol import BadAddress
 from newsletter.delivery.states import Reply
 from newsletter.errors import AuthFailed, ConnectFailed, TimedOut, TlsFailed, Unanswered
@@ -60,6 +64,59 @@ def test_a_message_without_an_answer_raises_what_happened(
     with pytest.raises(error) as caught:
         submit(with_relay(settings, sink.url))
     assert caught.value.host == "127.0.0.1"
+
+
+class _Wire(asyncio.Transport):
+    """A transport, its socket and its listener: writes down what was asked of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.options, self.written = [], b""
+
+    def get_extra_info(self, name, default=None):
+        return self if name == "socket" else default
+
+    def getsockopt(self, *_):
+        return 1
+
+    def setsockopt(self, *option):
+        self.options.append(option)
+
+    def write(self, data):
+        self.written += data
+
+    def abort(self):
+        pass
+
+    def on_lost(self, connection, reason):
+        pass
+
+
+def hear(settings, *banner):
+    """Return the wire of a connection that heard these bytes in its banner's place."""
+
+    async def listen():
+        wire = _Wire()
+        with open_endpoints(settings) as (endpoint,):
+            connection = Connection(endpoint, Deadlines(), wire)
+        connection.connection_made(wire)
+        for data in banner:
+            connection.data_received(data)
+        connection.abort("closed")
+        return wire
+
+    return asyncio.run(listen())
+
+
+def test_bytes_that_call_for_no_answer_are_acknowledged_at_once(settings):
+    wire = hear(settings, b"220 relay.exam")
+    assert wire.options == [(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)]
+
+
+def test_an_answer_is_acknowledgement_enough(settings):
+    wire = hear(settings, b"220 relay.example ESMTP\r\n")
+    assert wire.written.startswith(b"EHLO ")
+    assert wire.options == []
 
 
 def test_no_relay_there_raises_connect_failed(settings, start_sink):
