@@ -25,7 +25,7 @@ BENCHMARKS = {
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
-    parser.add_argument("--rounds", type=int, default=3, help="of each contender (3)")
+    parser.add_argument("--rounds", type=int, default=Options.rounds, help="of each contender (4)")
     parser.add_argument("--quick", action="store_true", help="fewer messages")
     parser.add_argument("--out", type=Path, help="write the figures as JSON to this file")
     given = parser.parse_args()

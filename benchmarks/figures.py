@@ -1,7 +1,8 @@
 """What a benchmark gives back: a ratio to a named rival, its target, what it cost.
 
 Rivals are interleaved: each round runs every contender once, and the ratio of a round compares
-runs that were neighbours in time. A figure is the median over the rounds.
+runs that were neighbours in time. Every other round goes backwards, so that nobody is always the
+one who finds the disk at rest. A figure is the median over the rounds.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ Run = Callable[[], tuple[float, float]]
 class Options:
     """How long to measure: ``quick`` keeps everything under some minutes."""
 
-    rounds: int = 3
+    rounds: int = 4
     quick: bool = False
 
     def count(self, whole: int, quick: int) -> int:
@@ -64,14 +65,17 @@ Samples = Mapping[str, list[Sample]]
 
 
 def interleave(contenders: Mapping[str, tuple[Run, int]], rounds: int) -> Samples:
-    """Run every contender once in each round, A B A B …; each is (run, messages)."""
+    """Run every contender once in each round, A B B A …; each is (run, messages)."""
     samples: dict[str, list[Sample]] = {name: [] for name in contenders}
+    order = list(contenders)
     for number in range(1, rounds + 1):
-        for name, (run, count) in contenders.items():
+        for name in order:
+            run, count = contenders[name]
             wall, cpu = run()
             sample = Sample(count / wall, 1000 * cpu / count)
             samples[name].append(sample)
             say(f"  round {number}: {name}: {sample.rate:,.0f}/s, CPU {sample.cpu:.3f} s/1000")
+        order.reverse()
     return samples
 
 

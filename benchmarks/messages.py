@@ -31,6 +31,7 @@ BIG = Size("78 KB", 353)
 SMALL = Size("12 KB", 49)
 #: For runs of a million, where the relay would otherwise be what is measured.
 TINY = Size("1 KB", 1)
+DOMAIN = "mail.example"
 SIZES = (BIG, SMALL, TINY)
 
 
@@ -64,7 +65,8 @@ def make_edition(size: Size) -> Edition:
 
 
 def address(number: int) -> str:
-    return f"reader{number}@mail{number % 40}.example"
+    """A reader at the one domain that smtp-source numbers its readers at."""
+    return f"reader{number}@{DOMAIN}"
 
 
 @lru_cache

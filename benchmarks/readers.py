@@ -15,6 +15,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from benchmarks import messages
 from benchmarks.messages import Size, make_edition
 from newsletter import config
 from newsletter.model import IssueId, RunId
@@ -79,7 +80,7 @@ def _rows(count: int) -> Iterator[tuple[object, ...]]:
     chance = random.Random(17)
     # In the order of the key, for speed alone: the rows end in the same tree.
     for number, reader_id in enumerate(sorted({chance.getrandbits(62) + 1 for _ in range(count)})):
-        address = f"reader{number}@mail{number % 40}.example"
+        address = messages.address(number)
         first, last = chance.choice(FIRST_NAMES), chance.choice(LAST_NAMES)
         joined = "2026-01-01T00:00:00.000000Z"
         yield (

@@ -16,7 +16,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from pathlib import Path
 
-from benchmarks.messages import Size, address, make_edition
+from benchmarks.messages import DOMAIN, Size, address, make_edition
 from newsletter.model import Edition
 
 HOST = "127.0.0.1"
@@ -43,7 +43,7 @@ def smtp_source(port: int, count: int, size: int, *, sessions: int = 8) -> tuple
     """
     binary = shutil.which("smtp-source", path="/usr/sbin:/usr/bin") or "smtp-source"
     arguments = [binary, "-d", "-N", "-s", str(sessions), "-m", str(count), "-l", str(size)]
-    arguments += ["-f", SENDER, "-t", "reader@mail.example", f"{HOST}:{port}"]
+    arguments += ["-f", SENDER, "-t", f"reader@{DOMAIN}", f"{HOST}:{port}"]
     with measured(resource.RUSAGE_CHILDREN) as spent:
         subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL)
     return spent[0], spent[1]
