@@ -33,7 +33,13 @@ CHUNK = 10_000
 
 
 def make_publication(
-    folder: Path, port: int, *, database_url: str = "", connections: int = 8, chunking: bool = True
+    folder: Path,
+    port: int,
+    *,
+    database_url: str = "",
+    connections: int = 8,
+    chunking: bool = True,
+    verp: bool = True,
 ) -> config.Settings:
     """Write a newsletter.toml and keys; the relay keeps a connection, as smtp-source -d."""
     lines = [
@@ -51,6 +57,7 @@ def make_publication(
         "window = 64",  # the bound of what is unknown after a crash: connections + 2 windows
         "max_messages_per_connection = 10000000",
         f'chunking = "{"auto" if chunking else "off"}"',
+        f"verp = {str(verp).lower()}",
         "[database]",
         f'url = "{database_url or "sqlite:///newsletter.db"}"',
     ]
