@@ -32,20 +32,24 @@ from newsletter.mail.single import Letter, compose_single, make_proof
 from newsletter.model import Edition, Finding, HeldReason, IssueId, Run, RunState, Subscriber, Tally
 from newsletter.publishing import approval_state, check, proof_number, require_rendering
 from newsletter.running import Probe, is_public
-from newsletter.store import audience, database, runs
+from newsletter.store import audience, database, ledger, runs
 
 Clock = Callable[[], datetime]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """What came of one ``send``; ``result`` is None when nothing was dispatched."""
+    """What came of one ``send``; ``result`` is None when nothing was dispatched.
+
+    ``doubted``: of a run that was done before, who may or may not have received it, unsettled.
+    """
 
     issue_id: IssueId
     slot_at: datetime
     state: RunState
     reason: str = ""
     result: DispatchResult | None = None
+    doubted: int = 0
 
 
 def send(
@@ -72,8 +76,14 @@ def send(
     if run is None or run.started_at is None:
         run = _begin(settings, engine, issue_id, run, now=now, at_once=at_once, probe=probe)
     if run.state is RunState.DONE:
+        with database.read(engine) as connection:
+            tally = ledger.tally(connection, run.id)
         return Sent(
-            issue_id=issue_id, slot_at=run.slot_at, state=RunState.DONE, reason="already sent"
+            issue_id=issue_id,
+            slot_at=run.slot_at,
+            state=RunState.DONE,
+            reason="already sent",
+            doubted=tally.unknown - tally.left,
         )
     if run.stopped:
         running.go_on(engine, issue_id)
@@ -113,7 +123,20 @@ def _begin(
         _require_its_time(settings, step, slot.at, run, issue_id)
     today = local_day(now, settings)
     edition = running.edition_to_send(settings, engine, issue_id, today=today, probe=probe)
+    _require_readers(settings, engine, edition, today)
     return running.start(settings, engine, edition, slot_at=slot.at, now=now)
+
+
+def _require_readers(settings: Settings, engine: Engine, edition: Edition, today: date) -> None:
+    """Refuse to send to nobody: the issue would be done, and could not be sent again."""
+    with database.read(engine) as connection:
+        readers = audience.count_audience(connection, edition.audience_rule, settings, today)
+    if not readers:
+        raise Held(
+            f"nobody on the list would receive the issue {edition.issue_id}",
+            reason="nobody",
+            remedy="newsletter subscribers import FILE --apply; for a proof, send --to ADDRESS",
+        )
 
 
 def _require_its_time(

@@ -296,6 +296,12 @@ def test_the_unknown_are_listed_by_name(doubtful, capsys):
     assert len(doubtful.sink.accepted()) == 3
 
 
+def test_sent_again_the_unknown_still_want_a_decision(doubtful, capsys):
+    assert doubtful.desk.say(capsys, "send", doubtful.issue)[0] == 1
+    doubtful.desk.say(capsys, "resolve", doubtful.issue, "--leave")
+    assert doubtful.desk.say(capsys, "send", doubtful.issue)[0] == 0
+
+
 def test_the_unknown_can_be_left(doubtful, capsys):
     code, said = doubtful.desk.say(capsys, "resolve", doubtful.issue, "--leave")
     assert (code, said["unknown"]) == (0, 0)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from email import message_from_string, policy
 
 import pytest
+from sqlalchemy import update
 
 from newsletter import membership, publishing, running, schedule
 from newsletter.cli.output import Exit
@@ -14,7 +15,7 @@ from newsletter.delivery.dispatch import DispatchResult
 from newsletter.errors import ChecksFailed, ConfigError, ConnectFailed, Held, NotFound
 from newsletter.model import IssueId, RunState, Tally
 from newsletter.sending import rehearse, send, send_proof
-from newsletter.store import database, runs
+from newsletter.store import database, runs, schema
 from tests.delivery.sink import Manners, Rule, Sink
 from tests.pressroom import add_reader, open_publication, write_issue
 
@@ -157,6 +158,17 @@ def test_what_is_no_day_is_no_issue(settings, engine, keys):
 def test_what_nobody_wrote_has_no_departure(settings, engine, keys):
     error = held_by(settings, engine, keys, ISSUE, clock=at(SLOT - HOUR))
     assert error.reason == "no_issue"
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_what_nobody_would_receive_does_not_begin(settings, engine, keys, approved, at_once):
+    with database.write(engine) as connection:
+        connection.execute(update(schema.subscriber).values(state="unsubscribed"))
+    error = held_by(settings, engine, keys, ISSUE, clock=at(SLOT), at_once=at_once)
+    assert (error.reason, "subscribers import" in error.remedy) == ("nobody", True)
+    with database.read(engine) as connection:
+        run = runs.read_run(connection, ISSUE)
+    assert run is None or run.started_at is None
 
 
 # --- going on, again ----------------------------------------------------------------------------

@@ -78,7 +78,7 @@ def send(
         output.show_json(run_json(sent.issue_id, sent.slot_at, sent.state, sent.reason))
     else:
         _show_sent(sent)
-    return dispatch_code(sent.result)
+    return Exit.DECIDE if sent.doubted else dispatch_code(sent.result)
 
 
 def run_json(issue_id: str, slot_at: datetime, state: RunState, reason: str) -> dict[str, Any]:
@@ -114,6 +114,7 @@ def _show_sent(sent: Sent) -> None:
     result = sent.result
     if result is None:
         output.say(f"{sent.issue_id}: {sent.reason or sent.state.value}")
+        _say_doubted(sent.issue_id, sent.doubted)
     else:
         show_result(sent.issue_id, result)
 
@@ -129,9 +130,13 @@ def show_result(issue_id: str, result: DispatchResult) -> None:
         output.say(f"    newsletter send {issue_id} goes on")
     if result.due_at:
         output.say(f"    the next deferred reader is due at {result.due_at:%H:%M} UTC")
-    if result.tally.unknown > result.tally.left:
+    _say_doubted(issue_id, result.tally.unknown - result.tally.left)
+
+
+def _say_doubted(issue_id: str, count: int) -> None:
+    if count:
         output.say(
-            f"    {result.tally.unknown} may or may not have received it: "
+            f"    {count} may or may not have received it: "
             f"newsletter report {issue_id} --state unknown"
         )
 
