@@ -8,10 +8,13 @@ from pathlib import Path
 
 from benchmarks import readers, rivals, sinks
 from benchmarks.dispatching import run_dispatcher
-from benchmarks.figures import Figure, Options, interleave, rate_ratio, say, sum_up
+from benchmarks.figures import Figure, Options, Run, Samples, interleave, rate_ratio, say, sum_up
 from benchmarks.messages import BIG, SMALL, Size, wire_size
 
-NAIVE = "EmailMessage + smtplib + commit per message"
+RIVALS = {
+    "smtp-source": "smtp-source -d -N -s 8",
+    "naive": "EmailMessage + smtplib + commit per message",
+}
 
 
 def measure(options: Options) -> Iterator[Figure]:
@@ -21,68 +24,44 @@ def measure(options: Options) -> Iterator[Figure]:
     for size in (BIG, SMALL):
         yield _into_fast_sink(size, options)
     for size in (SMALL, BIG):  # last: what a Postfix wrote keeps the disk busy for a while
-        yield from _into_postfix(size, options)
+        yield _into_postfix(size, options)
 
 
 def _into_smtp_sink(size: Size, options: Options) -> Iterator[Figure]:
     # So many that both take some seconds: beginning and end are not what is compared.
     count = options.count(20_000 if size is BIG else 80_000, 5_000)
-    few = options.count(600, 150)
-    say(f"smtp-sink, {wire_size(size):,} bytes, {count:,} readers")
+    where = f"{size.name} into smtp-sink"
+    say(f"{where}, {wire_size(size):,} bytes, {count:,} readers")
     with sinks.smtp_sink() as port:
         samples = interleave(
             {
                 "dispatch": (lambda: dispatch_once(port, count, size), count),
                 "smtp-source": (lambda: rivals.smtp_source(port, count, wire_size(size)), count),
-                "naive": (lambda: rivals.naive(port, few, size), few),
+                "naive": _naive(port, size, options),
             },
             options.rounds,
         )
-    detail = sum_up(samples)
-    yield Figure(
-        benchmark="end_to_end",
-        what=f"{size.name} into smtp-sink",
-        rival="smtp-source -d -N -s 8",
-        measured=rate_ratio(samples, "dispatch", "smtp-source"),
-        target=1.0,
-        detail=detail,
-    )
-    yield Figure(
-        benchmark="end_to_end",
-        what=f"{size.name} into smtp-sink",
-        rival=NAIVE,
-        measured=rate_ratio(samples, "dispatch", "naive"),
-        target=20,
-        detail=detail,
-    )
+    yield _compare(samples, "smtp-source", where, target=1.0)
+    yield _compare(samples, "naive", where, target=20)
 
 
 def _into_fast_sink(size: Size, options: Options) -> Figure:
     """Naive code again, where the sink is not the ceiling: smtp-sink reads 78 KB in 0.2 ms."""
-    count, few = options.count(20_000, 5_000), options.count(600, 150)
-    say(f"fast sink, {wire_size(size):,} bytes, {count:,} readers")
+    count = options.count(20_000, 5_000)
+    where = f"{size.name} into a fast sink"
+    say(f"{where}, {wire_size(size):,} bytes, {count:,} readers")
     with sinks.fast_sink() as port:
-        samples = interleave(
-            {
-                "dispatch": (lambda: dispatch_once(port, count, size), count),
-                "naive": (lambda: rivals.naive(port, few, size), few),
-            },
-            options.rounds,
-        )
-    return Figure(
-        benchmark="end_to_end",
-        what=f"{size.name} into a fast sink",
-        rival=NAIVE,
-        measured=rate_ratio(samples, "dispatch", "naive"),
-        target=20,
-        detail=sum_up(samples),
-    )
+        dispatch = (lambda: dispatch_once(port, count, size), count)
+        contenders = {"dispatch": dispatch, "naive": _naive(port, size, options)}
+        samples = interleave(contenders, options.rounds)
+    return _compare(samples, "naive", where, target=20)
 
 
-def _into_postfix(size: Size, options: Options) -> Iterator[Figure]:
+def _into_postfix(size: Size, options: Options) -> Figure:
     """With one envelope sender, as smtp-source has; with VERP beside it, as we send by default."""
     count = options.count(20_000, 1_500)
-    say(f"Postfix, {wire_size(size):,} bytes, {count:,} readers")
+    where = f"{size.name} into Postfix"
+    say(f"{where}, {wire_size(size):,} bytes, {count:,} readers")
 
     def ours(*, verp: bool) -> tuple[float, float]:
         with sinks.postfix() as port:
@@ -101,13 +80,22 @@ def _into_postfix(size: Size, options: Options) -> Iterator[Figure]:
         options.rounds,
     )
     verp = rate_ratio(samples, "VERP", "smtp-source")
-    yield Figure(
+    return _compare(samples, "smtp-source", where, target=0.9, note=f" with VERP {verp:.3g} ×")
+
+
+def _naive(port: int, size: Size, options: Options) -> tuple[Run, int]:
+    few = options.count(600, 150)
+    return (lambda: rivals.naive(port, few, size)), few
+
+
+def _compare(samples: Samples, rival: str, where: str, *, target: float, note: str = "") -> Figure:
+    return Figure(
         benchmark="end_to_end",
-        what=f"{size.name} into Postfix",
-        rival="smtp-source -d -N -s 8",
-        measured=rate_ratio(samples, "dispatch", "smtp-source"),
-        target=0.9,
-        detail=f"{sum_up(samples)} with VERP {verp:.3g} ×",
+        what=where,
+        rival=RIVALS[rival],
+        measured=rate_ratio(samples, "dispatch", rival),
+        target=target,
+        detail=sum_up(samples) + note,
     )
 
 
