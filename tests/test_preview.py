@@ -14,13 +14,10 @@ from sqlalchemy import func, select
 
 from newsletter import config
 from newsletter.errors import ConfigError, NotFound
-from newsletter.mail.theme import contrast
 from newsletter.model import IssueId
 from newsletter.preview import ASSETS, create_app, open_port
 from newsletter.previewing.desk import Desk
-from newsletter.previewing.looks import Look, as_seen, turn
 from newsletter.previewing.page import VIEWS, describe
-from newsletter.previewing.spoken import Kind, listen, snippet
 from newsletter.store import database, schema
 from tests.pressroom import open_publication, write_issue
 from tests.serving import serve
@@ -79,80 +76,6 @@ def save(desk: Desk, text: str, name: str = "10-cuisine.md") -> Path:
 def served(desk: Desk):
     """Serve the preview on a free port, in a thread of its own."""
     return serve(open_port(0), lambda stopping: create_app(desk, stopping=stopping))
-
-
-# --- looks ----------------------------------------------------------------------------------------
-
-MAIL = (
-    "<html><head><style>p{color:#000000}"
-    "@media (prefers-color-scheme:dark){p{color:#ffffff}}</style>"
-    '</head><body><p style="background:#ffffff">Mot '
-    '<a href="https://a.example/#ffffff">ici</a><img alt="Un pont" src="https://a.example/p.png">'
-    "</p></body></html>"
-)
-
-
-def test_a_look_answers_the_question_of_dark_colours_itself():
-    light, dark = as_seen(MAIL, Look.LIGHT), as_seen(MAIL, Look.DARK)
-    assert "prefers-color-scheme" not in light + dark
-    assert "@media (max-width:0)" in light
-    assert "@media (min-width:0)" in dark
-
-
-def test_without_images_only_the_alternative_is_left():
-    assert re.findall("<img[^>]*>", as_seen(MAIL, Look.BARE)) == ['<img alt="Un pont">']
-
-
-def test_forced_dark_turns_colours_and_leaves_links_alone():
-    forced = as_seen(MAIL, Look.FORCED)
-    assert "background:#333333" in forced
-    assert 'href="https://a.example/#ffffff"' in forced
-
-
-def test_outward_links_leave_the_frame():
-    assert 'target="_blank" rel="noopener noreferrer" href="https://' in as_seen(MAIL, Look.LIGHT)
-
-
-def test_turning_makes_white_a_dark_grey_and_black_white():
-    assert (turn("#ffffff"), turn("#000000")) == ("#333333", "#ffffff")
-
-
-@pytest.mark.parametrize("colour", ["#a63a1e", "#16324f", "#f4c76b", "#24303a", "#1a5785"])
-def test_a_turned_colour_can_be_told_from_the_ground_it_lost(colour):
-    ground = "#ffffff" if contrast(colour, "#ffffff") > 4.5 else "#16324f"
-    assert contrast(turn(colour), turn(ground)) >= 4.5
-
-
-# --- what is heard --------------------------------------------------------------------------------
-
-PAGE = """<body><p style="display:none">Accroche&#847;&zwnj;</p><main><article aria-label="Numéro">
-<h1>Un <b>titre</b></h1><table role="presentation"><tr><td><img src="p" alt="Un pont"></td></tr>
-</table><img src="q" alt=""><h2>Suite</h2><p aria-hidden="true">rien</p>
-<a href="https://a.example/" aria-label="Lire la suite : Trois">Lire</a>
-<a href="https://b.example/"><img src="r" alt="Logo"></a></article></main></body>"""
-
-
-def test_a_screen_reader_hears_landmarks_headings_images_and_links_in_order():
-    heard = [(one.kind, one.role or one.words) for one in listen(PAGE)]
-    assert heard == [
-        (Kind.LANDMARK, "main"),
-        (Kind.LANDMARK, "article"),
-        (Kind.HEADING, "Un titre"),
-        (Kind.PICTURE, "Un pont"),
-        (Kind.PICTURE, ""),
-        (Kind.HEADING, "Suite"),
-        (Kind.LINK, "Lire la suite : Trois"),
-        (Kind.LINK, "Logo"),
-        (Kind.PICTURE, "Logo"),
-    ]
-
-
-def test_an_inbox_shows_the_preheader_and_stops_at_its_padding():
-    assert snippet(PAGE) == "Accroche"
-
-
-def test_without_a_preheader_an_inbox_shows_the_first_words():
-    assert snippet("<body><p>Bonjour</p><p>Camille</p></body>") == "Bonjour Camille"
 
 
 # --- the desk -------------------------------------------------------------------------------------

@@ -9,20 +9,28 @@ import os
 import tracemalloc
 import warnings
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 
+from newsletter.delivery import dispatch as dispatching
 from newsletter.delivery import endpoints
+from newsletter.delivery.endpoints import Deadlines
 from newsletter.store import database, opening
 from tests.cluster import Cluster
 from tests.delivery.certificates import certify, serve_as
+from tests.delivery.scenery import with_relay
 from tests.delivery.sink import Manners, Sink
 from tests.delivery.victim import Victims
 
 # A Postfix can only be started by root.
 collect_ignore = [] if os.geteuid() == 0 else ["test_postfix.py"]
+
+
+# As long as in production, but for the waits between two attempts: see ``pass_time``.
+DEADLINES = Deadlines(backoff=0.002)
 
 
 @pytest.fixture
@@ -119,3 +127,17 @@ def crashing_engine(cluster):
     opening.upgrade(engine)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def go(settings, sqlite_engine, keys, now):
+    """Dispatch the run once, at *at* minutes after its start."""
+
+    def dispatch(url, run_id, *, minutes=0, stop=None, **relay):
+        values = {"connections": 1, "window": 0} | relay
+        return dispatching.dispatch(
+            with_relay(settings, url, **values), sqlite_engine, keys, run_id,
+            clock=lambda: now + timedelta(minutes=minutes), deadlines=DEADLINES, stop=stop,
+        )  # fmt: skip
+
+    return dispatch

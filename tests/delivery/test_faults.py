@@ -2,42 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
-from datetime import timedelta
 
 import pytest
-from cryptography import x509
 from sqlalchemy import select, update
 
-from newsletter.delivery import dispatch as dispatching
-from newsletter.delivery.endpoints import Deadlines
 from newsletter.store import database, ledger, schema
-from tests.delivery.certificates import certify, serve_as
-from tests.delivery.scenery import once_accepted, start_run, states_of, with_relay
+from tests.delivery.scenery import start_run, states_of
 from tests.delivery.sink import Manners, Rule
-
-# As long as in production, but for the waits between two attempts: see ``pass_time``.
-DEADLINES = Deadlines(backoff=0.002)
 
 
 @pytest.fixture
 def engine(sqlite_engine):
     return sqlite_engine
-
-
-@pytest.fixture
-def go(settings, engine, keys, now):
-    """Dispatch the run once, at *at* minutes after its start."""
-
-    def dispatch(url, run_id, *, minutes=0, stop=None, **relay):
-        values = {"connections": 1, "window": 0} | relay
-        return dispatching.dispatch(
-            with_relay(settings, url, **values), engine, keys, run_id,
-            clock=lambda: now + timedelta(minutes=minutes), deadlines=DEADLINES, stop=stop,
-        )  # fmt: skip
-
-    return dispatch
 
 
 def standing(engine, run_id):
@@ -350,165 +327,3 @@ def test_a_reader_with_an_address_smtp_cannot_carry_stops_nobody(go, engine, now
     assert go(sink.url, run_id).tally.sent == 3
     refused = standing(engine, run_id)["josé@lecteurs.example"]
     assert (refused.state, refused.reason) == ("refused", "address")
-
-
-# --- TLS
-
-
-@pytest.mark.parametrize("kind", ["starttls", "implicit_tls"])
-def test_an_encrypted_relay_is_verified_and_pipelined(
-    go, engine, now, start_sink, monkeypatch, authority, tls_context, kind
-):
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority / "cert.pem"))
-    sink = start_sink(Manners(**{kind: tls_context}))
-    run_id = start_run(engine, now, readers=9)
-    assert go(sink.url, run_id, require_tls=True).tally.sent == 9
-    assert len([line for _, line in sink.commands if line.startswith(b"EHLO")]) == (
-        2 if kind == "starttls" else 1
-    )
-
-
-@pytest.mark.parametrize("kind", ["starttls", "implicit_tls"])
-def test_a_certificate_nobody_vouches_for_stops_before_mail(
-    go, engine, now, start_sink, tls_context, kind
-):
-    sink = start_sink(Manners(**{kind: tls_context}))
-    run_id = start_run(engine, now, readers=3)
-    result = go(sink.url, run_id, require_tls=True)
-    assert result.reason == "configuration"
-    assert "TLS" in result.problem
-    assert not [line for _, line in sink.commands if line.startswith(b"MAIL")]
-
-
-def test_stripped_starttls_stops_before_mail(go, engine, now, start_sink):
-    sink = start_sink(Manners())
-    run_id = start_run(engine, now, readers=3)
-    result = go(sink.url, run_id, require_tls=True)
-    assert result.reason == "configuration"
-    assert not [line for _, line in sink.commands if line.startswith(b"MAIL")]
-
-
-@pytest.mark.parametrize("kind", ["starttls", "implicit_tls"])
-def test_a_certificate_of_another_host_stops_before_mail(
-    go, engine, now, start_sink, monkeypatch, tmp_path, kind
-):
-    other = certify(tmp_path, x509.DNSName("other.example"))
-    monkeypatch.setenv("SSL_CERT_FILE", str(other / "cert.pem"))
-    sink = start_sink(Manners(**{kind: serve_as(other)}))
-    run_id = start_run(engine, now, readers=3)
-    result = go(sink.url, run_id, require_tls=True)
-    assert result.reason == "configuration"
-    assert sink.worst["connections"] <= 1  # the server does not count a handshake that failed
-    assert not [line for _, line in sink.commands if line.startswith(b"MAIL")]
-
-
-@pytest.mark.parametrize("action", ["drop", "hang"])
-def test_a_handshake_that_breaks_off_is_the_networks_and_tried_again(
-    go, engine, now, start_sink, trusted, tls_context, pass_time, action
-):
-    rules = [Rule("tls", action)]
-    sink = start_sink(Manners(starttls=tls_context, rules=rules, pass_time=pass_time))
-    run_id = start_run(engine, now, readers=3)
-    result = go(sink.url, run_id, require_tls=True)
-    assert (result.reason, result.tally.pending) == ("relay", 3)
-    assert not [line for _, line in sink.commands if line.startswith(b"MAIL")]
-    sink.manners.rules.clear()
-    assert go(sink.url, run_id, require_tls=True).tally.sent == 3
-
-
-def go_over_tls(go, engine, now, start_sink, monkeypatch, authority, tls_context, rule):
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority / "cert.pem"))
-    sink = start_sink(Manners(starttls=tls_context, rules=[rule]))
-    run_id = start_run(engine, now, readers=3)
-    result = go(sink.url, run_id, require_tls=True)
-    assert result.tally.pending == 3
-    assert not [line for _, line in sink.commands if line.startswith(b"MAIL")]
-    return result
-
-
-def test_garbage_where_tls_should_begin_stops_before_mail(
-    go, engine, now, start_sink, monkeypatch, authority, tls_context
-):
-    rule = Rule("tls", "garbage")
-    result = go_over_tls(go, engine, now, start_sink, monkeypatch, authority, tls_context, rule)
-    assert result.reason in {"relay", "configuration"}  # before TLS began, or within
-
-
-def test_an_answer_slipped_in_before_tls_is_never_heard_within_it(
-    go, engine, now, start_sink, monkeypatch, authority, tls_context
-):
-    rule = Rule("starttls", "220 go ahead\r\n250 slipped in")
-    result = go_over_tls(go, engine, now, start_sink, monkeypatch, authority, tls_context, rule)
-    assert result.reason == "configuration"
-    assert "bytes follow" in result.problem
-
-
-# --- stopping
-
-
-def test_a_stop_flag_takes_nobody_more_and_loses_nobody(go, engine, now, start_sink):
-    sink = start_sink(Manners(reply_delay_s=0.01))
-    run_id = start_run(engine, now, readers=200)
-    stop = threading.Event()
-    with once_accepted(sink, 5, stop.set):
-        result = go(sink.url, run_id, stop=stop)
-    assert (result.reason, result.finished) == ("terminated", False)
-    assert result.tally.sending == result.tally.unknown == 0
-    assert result.tally.sent + result.tally.pending == 200
-    assert len(sink.accepted()) == result.tally.sent
-    assert go(sink.url, run_id, connections=4).tally.sent == 200
-    assert len(sink.accepted()) == 200
-
-
-def test_an_answer_owed_for_too_long_at_the_end_is_unknown(
-    go, engine, now, start_sink, monkeypatch
-):
-    monkeypatch.setattr("newsletter.delivery.desk.TERMINATE_S", 0.1)
-    sink = start_sink(Manners(rules=[Rule("accepted", "hang", ONE)]))
-    run_id = start_run(engine, now, readers=5)
-    stop = threading.Event()
-    with once_accepted(sink, 1, stop.set, of=ONE):
-        result = go(sink.url, run_id, stop=stop)
-    assert result.reason == "terminated"
-    assert result.tally.unknown == 1
-    assert result.tally.sending == 0
-
-
-def test_a_stopped_run_goes_on_where_it_stood(go, engine, now, start_sink):
-    sink = start_sink(Manners(reply_delay_s=0.01))
-    run_id = start_run(engine, now, readers=300)
-
-    def stop_it():
-        with database.write(engine) as connection:
-            ledger.stop_run(connection, run_id, reason="by hand", now=now)
-
-    with once_accepted(sink, 5, stop_it):
-        result = go(sink.url, run_id)
-    assert result.reason == "stopped"
-    assert result.tally.unknown == result.tally.sending == 0
-    with database.write(engine) as connection:
-        ledger.go_on(connection, run_id)
-    assert go(sink.url, run_id, connections=4).tally.sent == 300
-    assert len(sink.accepted()) == 300
-
-
-def test_two_dispatchers_on_one_run_send_once(settings, engine, keys, now, start_sink):
-    sink = start_sink(Manners(reply_delay_s=0.002))
-    run_id = start_run(engine, now, readers=120)
-    results = []
-
-    def dispatch():
-        results.append(
-            dispatching.dispatch(
-                with_relay(settings, sink.url, window=4), engine, keys, run_id, clock=lambda: now
-            )
-        )
-
-    threads = [threading.Thread(target=dispatch) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(result.reason for result in results) in (["", "elsewhere"], ["", ""])
-    assert Counter(states_of(engine, run_id).values()) == {"sent": 120}
-    assert max(Counter(a.recipient for a in sink.accepted()).values()) == 1

@@ -1,0 +1,85 @@
+"""A dispatch that is told to stop, or meets another: nobody lost, nobody twice."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+
+from newsletter.delivery import dispatch as dispatching
+from newsletter.store import database, ledger
+from tests.delivery.scenery import once_accepted, start_run, states_of, with_relay
+from tests.delivery.sink import Manners, Rule
+
+ONE = "lecteur1@"  # the reader whom the fault is about; the others must not notice
+
+
+def test_a_stop_flag_takes_nobody_more_and_loses_nobody(go, sqlite_engine, now, start_sink):
+    sink = start_sink(Manners(reply_delay_s=0.01))
+    run_id = start_run(sqlite_engine, now, readers=200)
+    stop = threading.Event()
+    with once_accepted(sink, 5, stop.set):
+        result = go(sink.url, run_id, stop=stop)
+    assert (result.reason, result.finished) == ("terminated", False)
+    assert result.tally.sending == result.tally.unknown == 0
+    assert result.tally.sent + result.tally.pending == 200
+    assert len(sink.accepted()) == result.tally.sent
+    assert go(sink.url, run_id, connections=4).tally.sent == 200
+    assert len(sink.accepted()) == 200
+
+
+def test_an_answer_owed_for_too_long_at_the_end_is_unknown(
+    go, sqlite_engine, now, start_sink, monkeypatch
+):
+    monkeypatch.setattr("newsletter.delivery.desk.TERMINATE_S", 0.1)
+    sink = start_sink(Manners(rules=[Rule("accepted", "hang", ONE)]))
+    run_id = start_run(sqlite_engine, now, readers=5)
+    stop = threading.Event()
+    with once_accepted(sink, 1, stop.set, of=ONE):
+        result = go(sink.url, run_id, stop=stop)
+    assert result.reason == "terminated"
+    assert result.tally.unknown == 1
+    assert result.tally.sending == 0
+
+
+def test_a_stopped_run_goes_on_where_it_stood(go, sqlite_engine, now, start_sink):
+    sink = start_sink(Manners(reply_delay_s=0.01))
+    run_id = start_run(sqlite_engine, now, readers=300)
+
+    def stop_it():
+        with database.write(sqlite_engine) as connection:
+            ledger.stop_run(connection, run_id, reason="by hand", now=now)
+
+    with once_accepted(sink, 5, stop_it):
+        result = go(sink.url, run_id)
+    assert result.reason == "stopped"
+    assert result.tally.unknown == result.tally.sending == 0
+    with database.write(sqlite_engine) as connection:
+        ledger.go_on(connection, run_id)
+    assert go(sink.url, run_id, connections=4).tally.sent == 300
+    assert len(sink.accepted()) == 300
+
+
+def test_two_dispatchers_on_one_run_send_once(settings, sqlite_engine, keys, now, start_sink):
+    sink = start_sink(Manners(reply_delay_s=0.002))
+    run_id = start_run(sqlite_engine, now, readers=120)
+    results = []
+
+    def dispatch():
+        results.append(
+            dispatching.dispatch(
+                with_relay(settings, sink.url, window=4),
+                sqlite_engine,
+                keys,
+                run_id,
+                clock=lambda: now,
+            )
+        )
+
+    threads = [threading.Thread(target=dispatch) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(result.reason for result in results) in (["", "elsewhere"], ["", ""])
+    assert Counter(states_of(sqlite_engine, run_id).values()) == {"sent": 120}
+    assert max(Counter(a.recipient for a in sink.accepted()).values()) == 1
