@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections.abc import Iterable
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +17,7 @@ from newsletter.cli.app import app
 from newsletter.cli.options import AsJson, ConfigPath, Publication, name_actor, now
 from newsletter.cli.output import Exit
 from newsletter.errors import ConfigError
-from newsletter.model import Severity
+from newsletter.model import Finding, Severity
 
 if TYPE_CHECKING:
     from newsletter.audience.importing import ImportPlan
@@ -43,6 +44,7 @@ Evidence = Annotated[
 
 # A wrong file has a finding in each of its lines: nobody reads half a million.
 MOST_SHOWN = 100
+MOST_PLACES = 10
 
 
 @subscribers.command(name="import")
@@ -107,16 +109,43 @@ def _plan_json(plan: ImportPlan, settings: Settings, *, applied: bool) -> dict[s
 
 def _show_plan(plan: ImportPlan, settings: Settings, file: Path, *, applied: bool) -> None:
     language = settings.publication.language
-    shown = sorted(plan.findings, key=lambda finding: finding.severity is not Severity.ERROR)
-    shown = sorted(shown[:MOST_SHOWN], key=lambda finding: finding.line or 0)
-    output.show_findings(words.say(finding, language) for finding in shown)
-    if len(plan.findings) > MOST_SHOWN:
-        output.say(f"… and {len(plan.findings) - MOST_SHOWN} more: --json lists them all.")
+    remarks = _gather(plan.findings)
+    remarks.sort(key=lambda alike: alike[0].severity is not Severity.ERROR)
+    for first, *others in sorted(remarks[:MOST_SHOWN], key=lambda alike: alike[0].line or 0):
+        output.show_findings([words.say(first, language)])
+        if others:
+            output.say(f"    The same in {len(others)} more: {_spell_lines(others)}")
+    if len(remarks) > MOST_SHOWN:
+        more = sum(map(len, remarks[MOST_SHOWN:]))
+        output.say(f"… and {more} more: --json lists them all.")
     done = "done" if applied else "would be done"
     counted = ", ".join(f"{name} {count}" for name, count in plan.counts.items())
     output.say(f"{file} ({plan.encoding}), {done}: {counted}")
     if not applied:
         output.say("Nothing was written. To do it, add --apply.")
+
+
+def _gather(findings: Iterable[Finding]) -> list[list[Finding]]:
+    """Put together what is said of several lines in the same words."""
+    remarks: dict[tuple[object, ...], list[Finding]] = {}
+    for finding in findings:
+        remarks.setdefault((finding.code, *finding.facts.items()), []).append(finding)
+    return [*remarks.values()]
+
+
+def _spell_lines(findings: Iterable[Finding]) -> str:
+    """Spell where: "line 3, lines 5 to 9"."""
+    stretches: list[list[int]] = []
+    for line in (finding.line or 0 for finding in findings):
+        if stretches and line == stretches[-1][-1] + 1:
+            stretches[-1][1:] = [line]
+        else:
+            stretches.append([line])
+    places = [
+        f"lines {stretch[0]} to {stretch[-1]}" if len(stretch) > 1 else f"line {stretch[0]}"
+        for stretch in stretches[:MOST_PLACES]
+    ]
+    return ", ".join(places) + ("…" if len(stretches) > MOST_PLACES else "")
 
 
 @subscribers.command()

@@ -361,9 +361,18 @@ def test_what_is_wrong_in_a_list_names_the_file_and_the_line(say, tmp_path):
 
 
 def test_a_list_with_too_many_faults_shows_the_first_hundred(say, tmp_path):
-    (tmp_path / "list.csv").write_text("email\n" + "nobody\n" * 150, encoding="utf-8")
+    columns = ["email;base_legale\n", *(f"a{n}@example.org;mot {n}\n" for n in range(150))]
+    (tmp_path / "list.csv").write_text("".join(columns), encoding="utf-8")
     out = say("subscribers", "import", str(tmp_path / "list.csv"))[1]
-    assert (out.count("[address]"), "and 50 more" in out) == (100, True)
+    assert (out.count("[unknown-basis]"), "and 50 more" in out) == (100, True)
+
+
+def test_one_fault_of_many_lines_is_told_once(say, tmp_path):
+    lines = ["email", "a@example.org", "nobody", *(f"b{n}@example.org" for n in range(150))]
+    (tmp_path / "list.csv").write_text("\n".join(lines), encoding="utf-8")
+    out = say("subscribers", "import", str(tmp_path / "list.csv"))[1]
+    assert out.count("[no-basis]") == 1
+    assert "The same in 150 more: lines 4 to 153" in out
 
 
 def test_a_list_without_end_is_one_clear_error(say):
