@@ -50,7 +50,7 @@ Hello,
 
 Your subscription to {name} is confirmed. Thank you!
 
-The latest issue is here:
+To read right away:
 
 {latest}
 

@@ -76,7 +76,7 @@ def say_already(
 def welcome(
     connection: Connection, settings: Settings, keys: Keys, person: Subscriber, now: datetime
 ) -> None:
-    """Thank a new reader, and give them the last issue."""
+    """Thank a new reader; give them the last issue, or the archive before the first."""
     base = settings.publication.base_url
     issue_id = sign_ups.find_latest_issue(connection)
     written = correspondence.write(
