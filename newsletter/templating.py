@@ -182,7 +182,11 @@ def _read_theme(root: Path) -> dict[str, Any]:
         return tomllib.loads((root / shown).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:  # TOMLDecodeError and UnicodeDecodeError among them
+    except OSError as error:
+        raise RenderingError(
+            f"the theme cannot be read: {error.strerror}", path=shown, remedy="check its rights"
+        ) from error
+    except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError among them
         found = re.search(r"at line (\d+)", str(error))
         raise RenderingError(
             f"the theme cannot be read: {error}",

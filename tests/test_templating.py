@@ -219,6 +219,14 @@ def test_a_broken_theme_has_its_line(settings: config.Settings):
     assert (caught.value.path, caught.value.line) == ("templates/theme.toml", 2)
 
 
+def test_a_theme_that_is_no_file_is_named_without_the_systems_numbers(settings: config.Settings):
+    (settings.templates_dir / "theme.toml").mkdir(parents=True)
+    with pytest.raises(RenderingError) as caught:
+        open_templates(settings)
+    assert caught.value.path == "templates/theme.toml"
+    assert "Errno" not in str(caught.value)
+
+
 def test_templates_are_opened_anew_when_a_file_changes(write, settings: config.Settings):
     first = write(ABOUT + MACROS)
     assert open_templates(settings) is first
