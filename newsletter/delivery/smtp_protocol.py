@@ -187,15 +187,16 @@ class Session:
         return out, events
 
     def _goes_on(self) -> bool:
-        """Take a yes to MAIL or RCPT whose next command left long ago: half of all replies."""
+        """Take a yes that decides nothing, its next command left long ago: half of all replies."""
         expected = self._expected
         if not expected or not self.offer.pipelining:
             return False
         stage, tx = expected[0]
-        if tx is None or (stage is not _MAIL and stage is not _RCPT):
-            return False
+        if tx is not None:
+            if stage is not _MAIL and stage is not _RCPT:
+                return False
+            tx.stage = stage
         expected.popleft()
-        tx.stage = stage
         return True
 
     def tls_started(self) -> bytes:
@@ -259,9 +260,11 @@ class Session:
         The *size* octets of the message follow it at once.
         """
         mail, rcpt = self._envelope(sender, recipient, size)
+        # A refused BDAT leaves the transaction in any state (RFC 3030 §2): Exim keeps its sender,
+        # under which it would take this message. Those ahead may yet be refused.
+        before = self._take_rset() if self._by_token or self._pending_rset else b""
         tx = self._begin(token, rcpt)
         tx.written = True
-        before = self._take_rset() if self._pending_rset else b""
         self._expected.extend(((Stage.MAIL, tx), (Stage.RCPT, tx), (Stage.DOT, tx)))
         return b"%b%b%bBDAT %d LAST\r\n" % (before, mail, rcpt, size)
 
@@ -361,6 +364,11 @@ class Session:
             # An answer to MAIL or RCPT in the place of the verdict: an extra reply slipped in.
             tx.written = True
             raise Desync(f"the end of the message was answered {reply}")
+        if reply.code // 100 == 2:
+            if tx.no is not None:
+                raise Desync(f"{tx.no}, and yet the end of the message was answered {reply}")
+            return b"", [self._settle(tx, Stage.DOT, reply)]
+        self._pending_rset = self.uses_bdat
         if tx.no is not None:
             return b"", [self._settle(tx, tx.no_stage, tx.no)]
         return b"", [self._settle(tx, Stage.DOT, reply)]

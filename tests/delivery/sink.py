@@ -427,9 +427,8 @@ class _Session:
         size, last = rest.split()
         assert last == "LAST"
         content = await self.reader.readexactly(int(size))
-        if self.recipient is None:
-            self.sender = None
-            self.put("554 5.5.1 no valid recipients")
+        if self.recipient is None:  # as Exim: the sender stands until RSET
+            self.put("503 5.5.1 valid RCPT command must precede BDAT")
             return
         await self.take(content)
 

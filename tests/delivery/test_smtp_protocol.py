@@ -335,11 +335,46 @@ def test_chunks_are_in_flight_together_and_answered_in_order(feed):
         out = session.chunk(token, "from@example.org", f"to{token}@r.example", 7)
         assert out.endswith(b"BDAT 7 LAST\r\n")
     assert not session.can_submit()
-    _, events = feed(session, b"250 a\r\n550 no\r\n554 no\r\n250 a\r\n250 b\r\n250 queued\r\n")
+    replies = b"250 a\r\n550 no\r\n554 no\r\n250 reset\r\n250 a\r\n250 b\r\n250 queued\r\n"
+    _, events = feed(session, replies)
     assert events == [
         Settled(1, Stage.RCPT, Reply(550, "", "no")),
         Settled(2, Stage.DOT, Reply(250, "", "queued")),
     ]
+
+
+def test_a_chunk_behind_others_clears_what_their_refusal_may_leave():
+    session = ready(BDAT, in_flight=2)
+    first = session.chunk(1, "from@example.org", "to@r.example", 7)
+    assert first.startswith(b"MAIL")
+    assert session.chunk(2, "from@example.org", "to@r.example", 7).startswith(b"RSET\r\nMAIL")
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [b"250 a\r\n550 no\r\n503 no\r\n", b"250 a\r\n250 b\r\n452 no room\r\n"],
+    ids=["of the recipient", "of the message"],
+)
+def test_a_chunk_after_a_refused_one_clears_what_it_left(refusal):
+    session = ready(BDAT)
+    session.chunk(1, "from@example.org", "to@r.example", 7)
+    session.receive(refusal)
+    assert session.chunk(2, "from@example.org", "to@r.example", 7).startswith(b"RSET\r\nMAIL")
+
+
+def test_a_chunk_after_one_that_was_taken_needs_no_reset():
+    session = ready(BDAT)
+    session.chunk(1, "from@example.org", "to@r.example", 7)
+    session.receive(b"250 a\r\n250 b\r\n250 queued\r\n")
+    assert session.chunk(2, "from@example.org", "to@r.example", 7).startswith(b"MAIL")
+
+
+def test_a_chunk_taken_under_a_refused_envelope_is_in_doubt():
+    session = ready(BDAT)
+    session.chunk(1, "from@example.org", "to@r.example", 7)
+    _, events = session.receive(b"503 nested\r\n250 b\r\n250 queued\r\n")
+    assert [type(event) for event in events] == [Closing]
+    assert session.unsettled() == [(1, Stage.DOT)]
 
 
 def test_a_lost_connection_leaves_in_doubt_only_what_may_have_ended():
@@ -361,7 +396,8 @@ def test_a_421_dismisses_everybody_behind_it():
     session = ready(BDAT, in_flight=4)
     for token in (1, 2, 3):
         session.chunk(token, "from@example.org", "to@r.example", 3)
-    _, events = session.receive(b"250 a\r\n250 b\r\n250 queued\r\n421 4.7.0 enough\r\n")
+    replies = b"250 a\r\n250 b\r\n250 queued\r\n250 reset\r\n421 4.7.0 enough\r\n"
+    _, events = session.receive(replies)
     assert events[0] == Settled(1, Stage.DOT, Reply(250, "", "queued"))
     assert events[1] == Settled(2, Stage.MAIL, Reply(421, "4.7.0", "enough"))
     assert isinstance(events[2], Closing)
