@@ -228,16 +228,20 @@ class Lane:
         connection = self._connection
         if connection is None:
             return
+        closing = ""
         for event in events:
             match event:
                 case Settled(token=token, stage=stage, reply=reply):
-                    self._on_settled(connection, token, stage, reply)
-                case Proceed(token=token):
+                    closing = self._on_settled(connection, token, stage, reply) or closing
+                case Proceed(token=token) if not closing:
                     self._on_proceed(connection, self.flights[token])
                 case Closing(reason=reason):
-                    connection.abort(reason)
+                    closing = reason
             if self._connection is not connection:
                 return
+        if closing:  # only now: what came in the same breath are answers as well
+            connection.abort(closing)
+            return
         # One at its dot, one behind it: all that a connection with DATA may carry.
         if len(self.flights) < 2 or connection.session.uses_bdat:
             self.advance()
@@ -283,15 +287,17 @@ class Lane:
         if len(parts) > before + 1:
             reach("envelope.after")
 
-    def _on_settled(self, connection: Connection, token: int, stage: Stage, reply: Reply) -> None:
+    def _on_settled(self, connection: Connection, token: int, stage: Stage, reply: Reply) -> str:
+        """Hand the verdict on; return why the connection must close, '' when it goes on."""
         reach("reply.before")
         flight = self.flights.pop(token)
         verdict = self._conclude(flight, stage, reply)
         if reply.code == 421 and stage is Stage.MAIL:
             self.route.learn(connection.session.submitted - 1, reply)
         reach("reply.after")
-        if verdict.close and self._connection is connection:
-            connection.abort("desync" if verdict.reason == "desync" else "busy")
+        if not verdict.close:
+            return ""
+        return "desync" if verdict.reason == "desync" else "busy"
 
     def on_lost(self, connection: Connection, reason: str) -> None:
         if connection is not self._connection:

@@ -58,6 +58,20 @@ def test_a_no_about_one_reader_concerns_that_reader_alone(
     assert len(sink.accepted()) == 7
 
 
+@pytest.mark.parametrize(
+    "reply", ["550 5.1.1 no such user", "521 5.2.1 no mail here", "500 5.5.2 syntax", "421 4.3.0 x"]
+)
+def test_a_no_to_one_of_the_chunks_in_flight_sends_none_of_the_others_twice(
+    go, engine, now, start_sink, reply
+):
+    sink = start_sink(Manners(chunking=True, rules=[Rule("rcpt", reply, "lecteur3@")]))
+    run_id = start_run(engine, now, readers=20)
+    for _ in range(3):
+        go(sink.url, run_id, connections=1)
+    times = Counter(accepted.recipient for accepted in sink.accepted())
+    assert (set(times.values()), len(times)) == ({1}, 19)
+
+
 def test_a_refused_recipient_that_still_gets_354_shifts_nobody(go, engine, now, start_sink):
     rules = [Rule("rcpt", "550 5.1.1 nobody", ONE)]
     sink = start_sink(Manners(always_354=True, rules=rules))
