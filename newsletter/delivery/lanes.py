@@ -169,6 +169,8 @@ class Lane:
                 if wait_s == 0:
                     return self._desk.take(domain)
                 self._wake_in(wait_s)
+            elif self._connection is None:
+                return None  # closed for this domain's sake: nobody may board it any more
         return self._desk.take()
 
     def _may_carry(self, domain: str, limits: DomainLane) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -121,6 +122,28 @@ def test_a_limited_domain_keeps_to_its_connections_and_messages(
     for moment in range(readers + 60):
         carrying = [places for places in spans.values() if places[0] <= moment <= places[-1]]
         assert len(carrying) <= 2
+
+
+@pytest.mark.parametrize(
+    ("offer", "window"),
+    [({"pipelining": False}, 8), ({"chunking": True}, 0)],
+    ids=["serial", "BDAT"],
+)
+def test_nobody_boards_a_connection_that_a_domain_has_used_up(
+    sqlite_engine, settings, keys, now, start_sink, offer, window
+):
+    sink = start_sink(Manners(**offer, reply_delay_s=0.002))
+    run_id = start_run(sqlite_engine, now, domains={"orange.example": 12, "autre.example": 60})
+    limits = DomainPace(max_messages_per_connection=2)
+    relay = with_relay(
+        settings, sink.url, connections=1, window=window, domains={"orange.example": limits}
+    )
+    stop = threading.Event()
+    rescue = threading.Timer(20, stop.set)  # it would never end
+    rescue.start()
+    result = dispatch(relay, sqlite_engine, keys, run_id, clock=lambda: now, stop=stop)
+    rescue.cancel()
+    assert (result.finished, result.tally.sent) == (True, 72)
 
 
 def test_a_domain_that_defers_everybody_slows_no_other(
