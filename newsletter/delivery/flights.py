@@ -135,15 +135,21 @@ class Supply:
         return self._limited[domain].popleft()
 
     def put_back(self, flight: Flight) -> None:
-        """Let another connection take this reader, before all others."""
+        """Let another connection take this reader: before all others, or after a fault behind them.
+
+        Else somebody at whom the relay always hangs up would keep everybody from their mail.
+        """
         if self.budget is not None:
             self.budget += 1
         domain = self._find_limited(flight.row.address)
-        if domain is None:
-            self._free.appendleft(flight)
-        else:
-            self._limited.setdefault(domain, deque()).appendleft(flight)
+        line = self._free
+        if domain is not None:
+            line = self._limited.setdefault(domain, deque())
             self._limited_count += 1
+        if flight.row.drops:
+            line.append(flight)
+        else:
+            line.appendleft(flight)
 
     def forget(self, flight: Flight) -> None:
         """Let go of a reader who is settled, or no longer ours."""

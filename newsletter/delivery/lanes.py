@@ -312,15 +312,17 @@ class Lane:
             stage = stages.get(token, Stage.MAIL)
             doubted |= stage is Stage.DOT
             self._lose(flight, stage, reason, written=token in stages)
-        if (flights and reason in {"drop", "timeout", "desync"}) or doubted:
+        # A 421 after some messages only asks for another connection; before any, for patience.
+        in_vain = reason == "busy" and not connection.session.taken
+        if (flights and reason in {"drop", "timeout", "desync"}) or doubted or in_vain:
             self._note_failure(_Lost(f"connection lost ({reason})", host=connection.endpoint.host))
         self.advance()
 
     def _lose(self, flight: Flight, stage: Stage, reason: str, *, written: bool) -> None:
         if flight.denied:
             self._desk.release(flight)
-        elif stage is not Stage.DOT and (reason == "withdrawn" or not written):
-            # Ours to close, or never offered to the relay: nobody is charged.
+        elif stage is not Stage.DOT and (reason in {"withdrawn", "busy"} or not written):
+            # Ours to close, behind the one who met the 421, or never offered: nobody is charged.
             verdict = Verdict(DeliveryState.PENDING, "", Blame.NOBODY)
             self._desk.settle(flight, verdict, None, self.route)
         else:
@@ -403,7 +405,7 @@ class Lane:
             self._connecting = None
             route.is_trying = False
             self._note_failure(error)
-        except asyncio.CancelledError:
+        except BaseException:  # the loop hears of it once nobody holds the task
             self._connecting = None
             route.is_trying = False
             raise

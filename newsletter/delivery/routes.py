@@ -52,9 +52,11 @@ class Route:
         return isinstance(self.dead, (AuthFailed, TlsFailed, Unwelcome))
 
     def fail(self, error: RelayError, *, now: float, wait_s: float) -> None:
+        hopeless = isinstance(error, (AuthFailed, TlsFailed, Unwelcome))
+        if now < self.retry_at and not hopeless:
+            return  # the same failure, met by another lane
         self.failures += 1
         self.retry_at = now + wait_s
-        hopeless = isinstance(error, (AuthFailed, TlsFailed, Unwelcome))
         if hopeless or self.failures >= MAX_FAILURES:
             self.dead = error
 

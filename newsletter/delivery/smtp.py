@@ -162,6 +162,8 @@ class Connection(asyncio.Protocol):
         while True:
             event = await self._greeted
             if isinstance(event, Ready):
+                if self.session.is_over:  # by a 421, or the end, right behind its last word
+                    raise self._explain(None)
                 return
             if not isinstance(event, StartTls):
                 raise self._explain(event)
@@ -249,6 +251,12 @@ async def connect(endpoint: Endpoint, deadlines: Deadlines, listener: Listener) 
         raise TimedOut(f"{endpoint.host} does not answer", host=endpoint.host) from None
     except ssl.SSLError as error:
         raise _explain_handshake(endpoint, error) from error
+    except UnicodeError:
+        raise ConnectFailed(
+            f"{endpoint.host!r} is not the name of a host",
+            host=endpoint.host,
+            remedy="check relay.url",
+        ) from None
     except OSError as error:
         raise ConnectFailed(
             f"{endpoint.host}:{endpoint.port} cannot be reached: {error.strerror or error}",

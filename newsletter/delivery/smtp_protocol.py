@@ -115,6 +115,7 @@ class Session:
         self.offer = Offer()
         self.uses_bdat = False
         self.submitted = 0
+        self.taken = 0
         self.answered = 0  # replies so far: a deadline starts again only when this moves
         self._reader = ReplyReader()
         self._greeting = Greeting(terms, self._reader)
@@ -367,6 +368,7 @@ class Session:
         if reply.code // 100 == 2:
             if tx.no is not None:
                 raise Desync(f"{tx.no}, and yet the end of the message was answered {reply}")
+            self.taken += 1
             return b"", [self._settle(tx, Stage.DOT, reply)]
         self._pending_rset = self.uses_bdat
         if tx.no is not None:

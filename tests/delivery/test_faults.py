@@ -310,6 +310,38 @@ def test_a_relay_that_drops_everybody_is_left_alone_after_three_times(go, engine
     assert result.tally.pending + result.tally.deferred == 50
 
 
+@pytest.mark.parametrize("stage", ["mail", "rcpt", "dot"])
+def test_a_relay_that_sends_everybody_away_is_left_alone_after_three_times(
+    go, engine, now, start_sink, stage
+):
+    sink = start_sink(Manners(rules=[Rule(stage, "421 4.3.2 try again later")]))
+    run_id = start_run(engine, now, readers=50)
+    result = go(sink.url, run_id)
+    assert (result.reason, sink.worst["connections"]) == ("relay", 3)
+    assert result.tally.pending + result.tally.deferred == 50
+
+
+def test_a_relay_that_sends_us_away_behind_its_greeting_is_left_alone_after_three_times(
+    go, engine, now, start_sink
+):
+    sink = start_sink(Manners(rules=[Rule("ehlo", "250 PIPELINING\r\n421 4.3.2 shutting down")]))
+    result = go(sink.url, start_run(engine, now, readers=3))
+    assert (result.reason, sink.worst["connections"]) == ("relay", 3)
+    assert result.tally.pending == 3
+
+
+@pytest.mark.parametrize("action", ["421 4.3.2 try again later", "drop"])
+def test_somebody_at_whom_the_relay_hangs_up_keeps_nobody_from_their_mail(
+    go, engine, now, start_sink, action
+):
+    sink = start_sink(Manners(rules=[Rule("rcpt", action, ONE)]))
+    run_id = start_run(engine, now, readers=20)
+    go(sink.url, run_id)
+    by_address = states_of(engine, run_id)
+    assert by_address.pop("lecteur1@lecteurs.example") in {"pending", "deferred"}
+    assert set(by_address.values()) == {"sent"}
+
+
 def test_an_extra_reply_shifts_no_verdict_to_the_next_reader(go, engine, now, start_sink):
     rules = [Rule("accepted", "dup", ONE), Rule("rcpt", "550 5.1.1 nobody", "lecteur2@")]
     sink = start_sink(Manners(rules=rules))

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from newsletter.config import DomainPace, Relay
 from newsletter.delivery import pacing
 from newsletter.delivery.dispatch import dispatch
-from newsletter.delivery.endpoints import Deadlines
+from newsletter.delivery.endpoints import Deadlines, open_endpoints
 from newsletter.delivery.pacing import Adaptive, Domains, TokenBucket, take_from_all
+from newsletter.delivery.routes import Route
+from newsletter.errors import ConnectFailed
 from tests.delivery.scenery import once_accepted, start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
 from tests.waiting import wait_until
@@ -219,6 +221,17 @@ def test_two_relays_share_the_connections_by_weight(sqlite_engine, settings, key
     assert dispatch(both, sqlite_engine, keys, run_id, clock=lambda: now).tally.sent == 120
     assert (heavy.worst["open_max"], light.worst["open_max"]) == (3, 1)
     assert len(heavy.accepted()) > len(light.accepted()) > 0
+
+
+def test_lanes_that_fail_together_fail_once(settings, start_sink):
+    with open_endpoints(with_relay(settings, start_sink().url)) as (endpoint,):
+        route = Route(endpoint, Deadlines())
+    for _ in range(4):
+        route.fail(ConnectFailed("down", host="h"), now=0.0, wait_s=5.0)
+    assert (route.failures, route.dead) == (1, None)
+    for now in (6.0, 12.0):
+        route.fail(ConnectFailed("down", host="h"), now=now, wait_s=5.0)
+    assert route.dead is not None
 
 
 def test_the_share_of_a_relay_that_dies_in_mid_run_falls_to_the_other(

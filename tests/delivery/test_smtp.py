@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from dataclasses import replace
 
 import pytest
 
 from newsletter.config import Relay
 from newsletter.delivery.dispatch import dispatch
 from newsletter.delivery.endpoints import Deadlines, open_endpoints
-from newsletter.delivery.smtp import Connection, probe_relay, submit_one
+from newsletter.delivery.smtp import Connection, connect, probe_relay, submit_one
 from newsletter.delivery.smtp_protocol import BadAddress
 from newsletter.delivery.states import Reply
 from newsletter.errors import AuthFailed, ConnectFailed, TimedOut, TlsFailed, Unanswered
@@ -124,6 +125,13 @@ def test_no_relay_there_raises_connect_failed(settings, start_sink):
     sink.stop()
     with pytest.raises(ConnectFailed):
         submit(with_relay(settings, sink.url))
+
+
+def test_a_name_that_no_resolver_takes_raises_connect_failed(settings, start_sink):
+    with open_endpoints(with_relay(settings, start_sink().url)) as (endpoint,):
+        nowhere = replace(endpoint, host="relay..example")
+    with pytest.raises(ConnectFailed, match=r"relay\.\.example"):
+        asyncio.run(connect(nowhere, Deadlines(), listener=None))
 
 
 def test_a_wrong_password_raises_auth_failed(settings, start_sink):
