@@ -33,6 +33,22 @@ PATIENCE_BUSY_S = 120.0
 PATIENCE_S = 10.0
 
 
+class Patience:
+    """How long a database has been refusing, and whether that is too long."""
+
+    def __init__(self) -> None:
+        self._failing_since_s: float | None = None
+
+    def is_over(self, error: StoreError, now_s: float) -> bool:
+        if self._failing_since_s is None:
+            self._failing_since_s = now_s
+        patience_s = PATIENCE_BUSY_S if isinstance(error, Busy) else PATIENCE_S
+        return now_s - self._failing_since_s >= patience_s
+
+    def reset(self) -> None:
+        self._failing_since_s = None
+
+
 class Outcome(NamedTuple):
     """How one flight ended."""
 
@@ -72,7 +88,7 @@ class Commits:
         self._is_closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._beat: asyncio.TimerHandle | None = None
-        self._failing_since: float | None = None
+        self._patience = Patience()
         self._renews = renews
         self._renew_at = 0.0
 
@@ -219,7 +235,7 @@ class Commits:
             return
         if error is not None:
             raise error
-        self._failing_since = None
+        self._patience.reset()
         answer = done.result()
         granted = answer.granted
         for flight in batch.intents:
@@ -232,11 +248,7 @@ class Commits:
 
     def _retry(self, batch: _Batch, error: StoreError) -> None:
         """Try the same batch again: no result may be lost, no dot leaves meanwhile."""
-        now = self._loop.time()
-        if self._failing_since is None:
-            self._failing_since = now
-        patience = PATIENCE_BUSY_S if isinstance(error, Busy) else PATIENCE_S
-        if now - self._failing_since >= patience:
+        if self._patience.is_over(error, self._loop.time()):
             self._on_failure(error)
         else:
             self._loop.call_later(RETRY_S, self._run, batch)

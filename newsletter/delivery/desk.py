@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter, deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
 from newsletter.delivery import states
-from newsletter.delivery.commits import Commits, Outcome
+from newsletter.delivery.commits import RETRY_S, Commits, Outcome, Patience
 from newsletter.delivery.flights import Flight, Supply
 from newsletter.delivery.lanes import Lane
 from newsletter.delivery.pacing import backoff_s, domain_of
@@ -86,6 +87,7 @@ class Desk:
             on_failure=self._on_store_failure,
             renews=job.batch == EVERYBODY,  # the lease of a run is not a batch's to hold
         )
+        self._patience = Patience()
         self._ahead: deque[Flight] = deque()
         # A lane holds two: one at its dot, one whose envelope is written. Both count as ahead, so
         # that what is unknown after a crash stays within connections + 2 windows.
@@ -98,6 +100,7 @@ class Desk:
         self._is_closing_pass = False
         self._rest_timer: asyncio.TimerHandle | None = None  # set: between two batches
         self._settled_since_pass = 0
+        self._is_terminating = False
         self._counts = Counter({state: getattr(job.tally, state.value) for state in DeliveryState})
         self._watches = 0
 
@@ -146,15 +149,16 @@ class Desk:
 
     def _ask(self, after: int) -> None:
         future = self._loop.run_in_executor(self._pages.pool, self._pages.read, after)
-        future.add_done_callback(self._on_page)
+        future.add_done_callback(lambda done: self._on_page(after, done))
 
-    def _on_page(self, done: asyncio.Future[tuple[list[Flight], bool]]) -> None:
+    def _on_page(self, after: int, done: asyncio.Future[tuple[list[Flight], bool]]) -> None:
         if done.cancelled() or self._closed.done():
             return
         error = done.exception()
         if isinstance(error, StoreError):
-            self._on_store_failure(error)
+            self._read_later(error, lambda: self._ask(after))
             return
+        self._patience.reset()
         flights, is_last = done.result()
         self._supply.add_page(flights, is_last=is_last)
         self._wake()
@@ -331,6 +335,13 @@ class Desk:
             again = Flight(flight.row._replace(drops=step.drops), flight.outgoing)
             self._supply.put_back(again)
 
+    def _read_later(self, error: StoreError, read: Callable[[], None]) -> None:
+        """Bear a failed read as long as a failed window: answers are owed meanwhile."""
+        if self._patience.is_over(error, self._loop.time()):
+            self._on_store_failure(error)
+        else:
+            self._loop.call_later(RETRY_S, lambda: None if self._closed.done() else read())
+
     def _on_store_failure(self, error: StoreError) -> None:
         self._error = error
         if not self._closed.done():
@@ -344,7 +355,7 @@ class Desk:
             return
         self._ending, self.is_closing = ending, True
         for flight in self._commits.withdraw():
-            if flight.lane is None:
+            if flight.lane is None and not flight.over:  # over: refused before it was claimed
                 self._ahead.remove(flight)
                 self._supply.forget(flight)
         while self._ahead:
@@ -391,8 +402,9 @@ class Desk:
             return
         error = done.exception()
         if isinstance(error, StoreError):
-            self._on_store_failure(error)
+            self._read_later(error, self._begin_closing_pass)
             return
+        self._patience.reset()
         waiting = done.result()
         if waiting.here and self._settled_since_pass:
             self._settled_since_pass = 0
@@ -428,8 +440,9 @@ class Desk:
             return
         self._loop.call_later(WATCH_S, self._watch)
         job = self._job
-        if job.stop is not None and job.stop.is_set() and not self.is_closing:
-            self.end(Ending("terminated"))
+        if job.stop is not None and job.stop.is_set() and not self._is_terminating:
+            self._is_terminating = True
+            self.end(Ending("terminated"))  # where it closes already, it has its reason
             self._loop.call_later(TERMINATE_S, self._cut_all)
         if job.clock() >= job.deadline_at:
             self.end(Ending("expired"))

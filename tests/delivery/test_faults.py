@@ -240,6 +240,16 @@ def test_a_message_larger_than_the_relay_takes_is_refused_before_mail(go, engine
     assert {r.reason for r in standing(engine, run_id).values() if r.state == "refused"} == {"size"}
 
 
+def test_a_message_too_large_for_the_relay_stops_the_run_whose_next_window_waits(
+    go, engine, now, start_sink
+):
+    sink = start_sink(Manners(size=1_800))
+    run_id = start_run(engine, now, readers=12)
+    result = go(sink.url, run_id, connections=4, window=2)
+    assert result.reason == "policy"
+    assert result.tally.refused + result.tally.pending == 12
+
+
 def test_an_announced_limit_of_messages_recycles_the_connection(go, engine, now, start_sink):
     sink = start_sink(Manners(mail_max=3))
     run_id = start_run(engine, now, readers=10)

@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 
 from newsletter.delivery import dispatch as dispatching
+from newsletter.delivery.desk import Desk
 from newsletter.store import database, ledger
 from tests.delivery.scenery import once_accepted, start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
@@ -39,6 +40,31 @@ def test_an_answer_owed_for_too_long_at_the_end_is_unknown(
     assert result.reason == "terminated"
     assert result.tally.unknown == 1
     assert result.tally.sending == 0
+
+
+def test_an_answer_owed_for_too_long_after_a_person_stopped_the_run_is_unknown(
+    go, sqlite_engine, now, start_sink, monkeypatch
+):
+    monkeypatch.setattr("newsletter.delivery.desk.TERMINATE_S", 0.1)
+    monkeypatch.setattr("newsletter.delivery.commits.BEAT_S", 0.05)
+    sink = start_sink(Manners(rules=[Rule("accepted", "hang", ONE)]))
+    run_id = start_run(sqlite_engine, now, readers=5)
+    stop = threading.Event()
+    real_end = Desk.end
+
+    def end(desk, ending):
+        real_end(desk, ending)
+        stop.set()  # the signal comes while the stop waits for its answers
+
+    monkeypatch.setattr(Desk, "end", end)
+
+    def stop_it():
+        with database.write(sqlite_engine) as connection:
+            ledger.stop_run(connection, run_id, reason="by hand", now=now)
+
+    with once_accepted(sink, 1, stop_it, of=ONE):
+        result = go(sink.url, run_id, stop=stop)
+    assert (result.reason, result.tally.unknown) == ("stopped", 1)
 
 
 def test_a_stopped_run_goes_on_where_it_stood(go, sqlite_engine, now, start_sink):

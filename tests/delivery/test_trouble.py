@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from itertools import count
 
 import pytest
 from sqlalchemy import create_engine, event, text
@@ -13,7 +14,7 @@ from sqlalchemy import create_engine, event, text
 from newsletter.delivery import commits
 from newsletter.delivery.dispatch import dispatch
 from newsletter.errors import StoreError
-from newsletter.store import database, ledger
+from newsletter.store import database, ledger, windows
 from tests.delivery.scenery import judge, once_accepted, start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
 from tests.waiting import wait_until
@@ -49,6 +50,23 @@ def test_a_locked_database_is_waited_for(
     judge(sqlite_engine, run_id, sink, 150)
     impatient.dispose()
     locker.dispose()
+
+
+def test_a_page_that_cannot_be_read_is_asked_for_again(
+    settings, keys, now, start_sink, sqlite_engine, monkeypatch
+):
+    sink = start_sink(Manners(chunking=True))
+    run_id = start_run(sqlite_engine, now, readers=900)
+    real_pick, calls = windows.pick, count()
+
+    def pick(*given, **named):
+        if next(calls) == 2:
+            raise StoreError("the database does not answer")
+        return real_pick(*given, **named)
+
+    monkeypatch.setattr(windows, "pick", pick)
+    relay = with_relay(settings, sink.url, window=32)
+    assert dispatch(relay, sqlite_engine, keys, run_id, clock=lambda: now).tally.sent == 900
 
 
 def test_a_full_disk_ends_the_dispatch_with_an_error_and_a_later_one_goes_on(
