@@ -266,7 +266,8 @@ class Desk:
         if verdict.blame is Blame.CONFIGURATION:
             self.end(Ending("configuration", str(reply), stops_run=True))
         elif self._breaker.count(verdict, reply):
-            self.end(Ending("policy", str(reply), stops_run=True))
+            reason = "configuration" if verdict.blame is Blame.RELAY else "policy"
+            self.end(Ending(reason, str(reply), stops_run=True))
 
     def release(self, flight: Flight) -> None:
         """The ledger refused this intent: the reader left, moved, or is somebody else's."""
@@ -281,7 +282,10 @@ class Desk:
                 route.domains.praise(domain_of(flight.row.address))
         elif verdict.state is DeliveryState.DEFERRED:
             route.succeed()
-            route.domains.blame(domain_of(flight.row.address), self._loop.time())
+            if verdict.blame is Blame.READER:
+                route.domains.blame(domain_of(flight.row.address), self._loop.time())
+            elif verdict.throttled:
+                route.adaptive.blame(self._loop.time())
         elif verdict.throttled:
             route.adaptive.blame(self._loop.time())
 

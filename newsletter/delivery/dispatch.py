@@ -259,14 +259,26 @@ def _report(engine: Engine, run_id: int, ending: Ending) -> DispatchResult:
 def _suppress_vanished(connection: Connection, keys: Keys, run_id: int, now: datetime) -> None:
     """Suppress the addresses that do not exist, domain by domain, once the run is done.
 
-    Not as they come: only the whole run shows whether a domain lost so many that it, or the
-    relay, is to be doubted instead.
+    Not as they come: only the whole run shows whether a domain, or all together, lost so many that
+    it, or the relay, is to be doubted instead.
     """
     by_domain: dict[str, list[int]] = {}
-    for subscriber_id, address in settling.vanished_readers(connection, run_id):
+    vanished = settling.vanished_readers(connection, run_id)
+    for subscriber_id, address in vanished:
         by_domain.setdefault(domain_of(address), []).append(subscriber_id)
+    audience = ledger.tally(connection, run_id).audience
+    is_run_in_doubt = states.doubts_vanished(len(vanished), audience)
+    if is_run_in_doubt:
+        ledger.add_event(
+            connection,
+            "run_in_doubt",
+            run_id=run_id,
+            now=now,
+            detail=f"{len(vanished)} addresses of {len(by_domain)} domains refused at once; "
+            "nobody suppressed",
+        )
     for domain, gone in by_domain.items():
-        if states.doubts_domain(len(gone), settling.count_domain(connection, run_id, domain)):
+        if states.doubts_vanished(len(gone), settling.count_domain(connection, run_id, domain)):
             ledger.add_event(
                 connection,
                 "domain_in_doubt",
@@ -274,13 +286,13 @@ def _suppress_vanished(connection: Connection, keys: Keys, run_id: int, now: dat
                 now=now,
                 detail=f"{domain}: {len(gone)} addresses refused at once; nobody suppressed",
             )
-            continue
-        for subscriber_id in gone:
-            leaving.suppress(
-                connection,
-                keys,
-                SubscriberId(subscriber_id),
-                reason=Reason.BOUNCE,
-                detail={"run": run_id},
-                now=now,
-            )
+        elif not is_run_in_doubt:
+            for subscriber_id in gone:
+                leaving.suppress(
+                    connection,
+                    keys,
+                    SubscriberId(subscriber_id),
+                    reason=Reason.BOUNCE,
+                    detail={"run": run_id},
+                    now=now,
+                )

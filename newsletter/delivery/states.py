@@ -56,6 +56,7 @@ class Blame(StrEnum):
     READER = "reader"
     MESSAGE = "message"  # the message, or our standing
     CONNECTION = "connection"  # never charged to the reader
+    RELAY = "relay"  # the relay, or its way to others; the breaker counts its refusals
     CONFIGURATION = "configuration"  # stop the run
 
 
@@ -100,9 +101,12 @@ TRANSITIONS: Mapping[tuple[State, State], str] = {
 
 #: RFC 3463 codes that say "this address does not exist" (DESIGN 6): the only ones that suppress.
 SUPPRESSING = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"})
-#: Codes about our own sender address or account: every reader would hear the same.
+#: Codes about our own sender address or account: every reader would hear the same. 5.4.5 is what
+#: Gmail says once the account has sent its share of the day.
 CONFIGURATION_CODES = frozenset({530, 534, 535, 538, 553})
-CONFIGURATION_ENHANCED = frozenset({"5.1.7", "5.1.8"})
+CONFIGURATION_ENHANCED = frozenset({"5.1.7", "5.1.8", "5.4.5"})
+#: RFC 3463 §3.4 and §3.5, the state of a mail system and of the network: never a reader's fault.
+SYSTEM_ENHANCED = ("4.3.", "4.4.", "5.3.", "5.4.")
 #: Reasons that `resolve --retry` may open again.
 RETRYABLE = frozenset({"policy", "size", "configuration"})
 
@@ -110,6 +114,8 @@ _RELAYING = re.compile(
     r"relay(ing)?\b.{0,24}\b(denied|not permitted|prohibited)|not relay", re.IGNORECASE
 )
 _TOO_MANY = re.compile(r"too many", re.IGNORECASE)
+_FULL_MAILBOX = re.compile(r"mailbox|quota", re.IGNORECASE)
+_NAMED_ADDRESS = re.compile(r"[^\s<>@]@[^\s<>@]")
 _THROTTLE = re.compile(r"thrott|rate|too (many|fast)|exceed|slow", re.IGNORECASE)
 _PROTOCOL_ERRORS = frozenset({500, 502, 503, 504, 521})
 _TOO_LARGE = frozenset({"5.3.4", "5.2.3"})
@@ -136,30 +142,29 @@ def _classify_temporary(stage: Stage, reply: Reply) -> Verdict:
     if reply.code == 454 or stage is Stage.MAIL:
         # 454 is a relay's throttle (SES); at MAIL no reader has been named yet.
         return Verdict(State.PENDING, "throttled", Blame.CONNECTION, throttled=True)
-    if reply.enhanced == "4.2.2" or (reply.code == 452 and not reply.enhanced):
+    is_storage = reply.code == 452 and not reply.enhanced  # the system's, says RFC 5321 §4.2.3
+    if reply.enhanced == "4.2.2" or (is_storage and _FULL_MAILBOX.search(reply.text)):
         return Verdict(State.DEFERRED, "mailbox_full", Blame.READER)
     if reply.enhanced.startswith("4.7.") and "list" in reply.text.lower():
         return Verdict(State.DEFERRED, "greylisted", Blame.READER)
     throttled = bool(_THROTTLE.search(reply.text))
     reason = "throttled" if throttled else "temporary"
-    return Verdict(State.DEFERRED, reason, Blame.READER, throttled=throttled)
+    is_relays = is_storage or reply.enhanced.startswith(SYSTEM_ENHANCED)
+    blame = Blame.RELAY if is_relays else Blame.READER
+    return Verdict(State.DEFERRED, reason, blame, throttled=throttled)
 
 
 def _classify_final(stage: Stage, reply: Reply) -> Verdict:
     if reply.enhanced in SUPPRESSING and stage is not Stage.MAIL:
         return Verdict(State.REFUSED, "no_such_address", Blame.READER, suppress=True)
-    if reply.enhanced in _TOO_LARGE or (
-        reply.code == 552 and not reply.enhanced and stage in _WITH_MESSAGE
-    ):
-        return Verdict(State.REFUSED, "size", Blame.MESSAGE)
-    is_policy = reply.enhanced.startswith(("5.7.", "5.6."))
-    if _is_configuration(reply) or (stage is Stage.MAIL and not is_policy and reply.code >= 550):
-        # At MAIL no reader has been named yet: it is about our sender.
+    if _is_configuration(reply):
         return Verdict(State.PENDING, "configuration", Blame.CONFIGURATION)
-    if is_policy:
-        return Verdict(State.REFUSED, "policy", Blame.MESSAGE)
+    if message_fault := _find_message_fault(stage, reply):
+        return Verdict(State.REFUSED, message_fault, Blame.MESSAGE)
     if reply.code in _PROTOCOL_ERRORS:
         return Verdict(State.PENDING, "desync", Blame.CONNECTION, close=True)
+    if stage is Stage.MAIL or reply.enhanced.startswith(SYSTEM_ENHANCED):
+        return _classify_refusal_of_all(stage, reply)
     return _classify_refusal(stage, reply)
 
 
@@ -171,15 +176,35 @@ def _is_configuration(reply: Reply) -> bool:
     )
 
 
+def _find_message_fault(stage: Stage, reply: Reply) -> str:
+    is_size = reply.code == 552 and not reply.enhanced and stage in _WITH_MESSAGE
+    if is_size or reply.enhanced in _TOO_LARGE:
+        return "size"
+    return "policy" if reply.enhanced.startswith(("5.7.", "5.6.")) else ""
+
+
+def _classify_refusal_of_all(stage: Stage, reply: Reply) -> Verdict:
+    """At MAIL no reader has been named yet: it is about our sender, hence about everybody.
+
+    But a reply that names an address may mean this reader's own envelope sender (VERP), as a fault
+    of the relay may be about one domain, and the next dispatch would begin with that reader again:
+    only the breaker tells one from all.
+    """
+    if stage is Stage.MAIL and not _NAMED_ADDRESS.search(reply.text):
+        return Verdict(State.PENDING, "configuration", Blame.CONFIGURATION)
+    return Verdict(State.REFUSED, "configuration", Blame.RELAY)
+
+
 def _classify_refusal(stage: Stage, reply: Reply) -> Verdict:
-    if reply.code == 552 and not reply.enhanced and _TOO_MANY.search(reply.text):
+    if reply.code == 552 and reply.enhanced in {"", "5.5.3"} and _TOO_MANY.search(reply.text):
         # RFC 5321 §4.5.3.1.10: an old server's way to say 452.
         return Verdict(State.DEFERRED, "throttled", Blame.READER, throttled=True)
     if reply.enhanced == "5.2.2" or (reply.code == 552 and not reply.enhanced):
         return Verdict(State.REFUSED, "mailbox_full", Blame.READER)
     if reply.enhanced == "5.2.1":
         return Verdict(State.REFUSED, "disabled", Blame.READER)
-    if not reply.enhanced and stage in _WITH_MESSAGE:
+    says_nothing_of_reader = not reply.enhanced or reply.enhanced.startswith(("5.0.", "5.5."))
+    if says_nothing_of_reader and stage in _WITH_MESSAGE:
         # Only now did the relay see what we wrote: it is about the message.
         return Verdict(State.REFUSED, "policy", Blame.MESSAGE)
     return Verdict(State.REFUSED, "refused", Blame.READER)
@@ -222,7 +247,10 @@ class Step(NamedTuple):
 
 
 def step(verdict: Verdict, *, tries: int, drops: int, now: datetime) -> Step:
-    """Turn a verdict into the row's next values: charge the reader only for their own faults."""
+    """Turn a verdict into the row's next values.
+
+    Tries space the next ones, whoever is to blame for a 4xx; a lost connection is no try.
+    """
     if verdict.state is State.DEFERRED:
         return Step(State.DEFERRED, verdict.reason, tries + 1, 0, retry_at(tries + 1, now))
     if verdict.state is State.PENDING and verdict.blame is Blame.CONNECTION:
@@ -241,21 +269,25 @@ BREAKER_SURE = 5  # so many answers, and every one of them a policy refusal
 
 @dataclass(slots=True)
 class Breaker:
-    """Counts answers about one run; opens when relays refuse the message itself (5.7.x, size)."""
+    """Counts answers about one run; opens when they are about no reader.
+
+    Relays refuse the message itself (5.7.x, size), or are at fault themselves (5.3.x, 5.4.x).
+    """
 
     answered: int = 0
-    policies: int = 0
+    in_row: int = 0  # refusals that blame the relay, and no other answer since
     by_signature: dict[str, int] = field(default_factory=dict)
 
     def count(self, verdict: Verdict, reply: Reply) -> bool:
         """Count one answer; return True when the run must stop and a person must look."""
         self.answered += 1
-        if verdict.blame is not Blame.MESSAGE:
+        blames_relay = verdict.blame is Blame.RELAY and verdict.state is State.REFUSED
+        self.in_row = self.in_row + 1 if blames_relay else 0
+        if not blames_relay and verdict.blame is not Blame.MESSAGE:
             return False
-        self.policies += 1
         signature = f"{reply.code} {reply.enhanced}"
         same = self.by_signature[signature] = self.by_signature.get(signature, 0) + 1
-        if same == self.answered >= BREAKER_SURE:
+        if same == self.answered >= BREAKER_SURE or self.in_row >= BREAKER_COUNT:
             return True
         return same >= BREAKER_COUNT and same > BREAKER_SHARE * self.answered
 
@@ -264,11 +296,11 @@ SAFEGUARD_COUNT = 20
 SAFEGUARD_SHARE = 0.05
 
 
-def doubts_domain(missing: int, readers: int) -> bool:
-    """True when too many addresses of one domain vanish in one run to be believed.
+def doubts_vanished(missing: int, readers: int) -> bool:
+    """True when too many addresses of a domain, or of a whole run, vanish at once to be believed.
 
-    More than 20 readers and 5 % of a domain: a broken relay or a moved domain. Refuse them,
-    suppress nobody, ask a person.
+    More than 20 readers and 5 %: a broken relay or a moved domain. Refuse them, suppress nobody,
+    ask a person.
     """
     return missing > SAFEGUARD_COUNT and missing > SAFEGUARD_SHARE * readers
 

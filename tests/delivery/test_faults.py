@@ -7,6 +7,8 @@ from collections import Counter
 import pytest
 from sqlalchemy import select, update
 
+from newsletter.delivery import resolving
+from newsletter.delivery.pacing import Domains
 from newsletter.store import database, ledger, schema
 from tests.delivery.scenery import start_run, states_of
 from tests.delivery.sink import Manners, Rule
@@ -177,7 +179,10 @@ def test_a_temporary_failure_to_sign_in_is_tried_again(go, engine, now, start_si
 @pytest.mark.parametrize(
     ("stage", "reply"),
     [("mail", "550 5.1.7 bad sender"), ("mail", "530 5.7.0 sign in"), ("rcpt", "553 no"),
-     ("rcpt", "554 5.7.1 <x>: Relay access denied")],
+     ("rcpt", "554 5.7.1 <x>: Relay access denied"),
+     ("mail", "501 5.5.4 Syntax error in sender"),
+     ("mail", "550 5.4.5 Daily user sending limit exceeded"),
+     ("dot", "550 5.4.5 Daily user sending limit exceeded")],
 )  # fmt: skip
 def test_a_fault_of_our_configuration_stops_the_run_and_blames_nobody(
     go, engine, now, start_sink, stage, reply
@@ -189,6 +194,48 @@ def test_a_fault_of_our_configuration_stops_the_run_and_blames_nobody(
     assert reply[:3] in result.problem
     assert set(states_of(engine, run_id).values()) == {"pending"}
     assert len([line for _, line in sink.commands if line.startswith(b"MAIL")]) <= 2
+
+
+@pytest.mark.parametrize(
+    ("stage", "reply"),
+    [("mail", "550 <bounces@example.org>: no"), ("rcpt", "554 5.3.2 not now"),
+     ("rcpt", "550 5.4.6 loop"), ("dot", "554 5.3.5 misconfigured")],
+)  # fmt: skip
+def test_a_fault_of_the_relay_stops_the_run_and_everybody_can_be_tried_again(
+    go, engine, now, start_sink, stage, reply
+):
+    sink = start_sink(Manners(rules=[Rule(stage, reply)]))
+    run_id = start_run(engine, now, readers=30)
+    result = go(sink.url, run_id)
+    assert result.reason == "configuration"
+    assert reply[:3] in result.problem
+    assert result.tally.refused <= 6
+    sink.manners.rules.clear()
+    resolving.retry(engine, run_id, "configuration", now=now)
+    assert go(sink.url, run_id).tally.sent == 30
+
+
+def test_an_envelope_sender_refused_for_one_reader_stops_nobody_else(go, engine, now, start_sink):
+    rules = [Rule("mail", "550 <bounces@example.org>: rejected", times=1, skip=3)]
+    sink = start_sink(Manners(rules=rules))
+    run_id = start_run(engine, now, readers=8)
+    result = go(sink.url, run_id)
+    assert (result.finished, result.tally.sent, result.tally.refused) == (True, 7, 1)
+    resolving.retry(engine, run_id, "configuration", now=now)
+    assert go(sink.url, run_id).tally.sent == 8
+
+
+def test_a_relay_that_is_full_slows_no_domain_down(go, engine, now, start_sink, monkeypatch):
+    blamed = []
+    monkeypatch.setattr(Domains, "blame", lambda _self, domain, _now: blamed.append(domain))
+    rules = [
+        Rule("rcpt", "452 insufficient system storage", ONE),
+        Rule("rcpt", "452 4.2.2 full", "lecteur2@plein.example"),
+    ]
+    sink = start_sink(Manners(rules=rules))
+    run_id = start_run(engine, now, domains={"lecteurs.example": 2, "plein.example": 2})
+    assert go(sink.url, run_id).tally.deferred == 2
+    assert blamed == ["plein.example"]
 
 
 def test_a_message_refused_by_policy_stops_the_run_and_suppresses_nobody(
@@ -229,6 +276,19 @@ def test_a_domain_that_loses_everybody_at_once_is_doubted_instead(go, engine, no
         ).all()
     assert states == {"active": 27}
     assert doubts == ["perdu.example: 22 addresses refused at once; nobody suppressed"]
+
+
+def test_a_relay_that_knows_nobody_is_doubted_instead_of_every_reader(go, engine, now, start_sink):
+    sink = start_sink(Manners(rules=[Rule("rcpt", "550 5.1.1 unknown user")]))
+    run_id = start_run(engine, now, domains={f"mairie{i}.example": 2 for i in range(11)})
+    assert go(sink.url, run_id).tally.refused == 22
+    with database.read(engine) as connection:
+        states = Counter(connection.scalars(select(schema.subscriber.c.state)))
+        doubts = connection.scalars(
+            select(schema.event.c.detail).where(schema.event.c.kind == "run_in_doubt")
+        ).all()
+    assert states == {"active": 22}
+    assert doubts == ["22 addresses of 11 domains refused at once; nobody suppressed"]
 
 
 def test_a_message_larger_than_the_relay_takes_is_refused_before_mail(go, engine, now, start_sink):

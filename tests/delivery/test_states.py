@@ -33,6 +33,8 @@ TABLE = [
     (Stage.RCPT, Reply(552), State.REFUSED, "mailbox_full", Blame.READER, False),
     (Stage.RCPT, Reply(552, "", "too many recipients"), State.DEFERRED, "throttled",
      Blame.READER, False),
+    (Stage.RCPT, Reply(552, "5.5.3", "Too many recipients"), State.DEFERRED, "throttled",
+     Blame.READER, False),
     (Stage.MAIL, Reply(550, "5.1.7"), State.PENDING, "configuration", Blame.CONFIGURATION, False),
     (Stage.RCPT, Reply(550, "5.1.8"), State.PENDING, "configuration", Blame.CONFIGURATION, False),
     (Stage.RCPT, Reply(553), State.PENDING, "configuration", Blame.CONFIGURATION, False),
@@ -43,9 +45,29 @@ TABLE = [
      Blame.CONFIGURATION, False),
     (Stage.MAIL, Reply(550, "", "sender rejected"), State.PENDING, "configuration",
      Blame.CONFIGURATION, False),
+    (Stage.MAIL, Reply(501, "5.5.4", "Syntax error in sender"), State.PENDING, "configuration",
+     Blame.CONFIGURATION, False),
+    (Stage.MAIL, Reply(555, "5.5.4"), State.PENDING, "configuration", Blame.CONFIGURATION, False),
+    (Stage.MAIL, Reply(554, "5.3.2"), State.PENDING, "configuration", Blame.CONFIGURATION, False),
+    *[(stage, Reply(550, "5.4.5", "Daily user sending limit exceeded"), State.PENDING,
+       "configuration", Blame.CONFIGURATION, False)
+      for stage in (Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.DOT)],
+    # Perhaps the envelope sender of this reader alone: the breaker tells.
+    (Stage.MAIL, Reply(550, "", "<bounces+x7@example.org>: no"), State.REFUSED, "configuration",
+     Blame.RELAY, False),
+    (Stage.MAIL, Reply(550, "5.7.1", "<bounces+x7@example.org>: no"), State.REFUSED, "policy",
+     Blame.MESSAGE, False),
+    (Stage.MAIL, Reply(550, "5.1.8", "<bounces+x7@example.org>: no"), State.PENDING,
+     "configuration", Blame.CONFIGURATION, False),
+    (Stage.RCPT, Reply(554, "5.3.2"), State.REFUSED, "configuration", Blame.RELAY, False),
+    (Stage.DOT, Reply(554, "5.3.5"), State.REFUSED, "configuration", Blame.RELAY, False),
+    (Stage.RCPT, Reply(550, "5.4.6"), State.REFUSED, "configuration", Blame.RELAY, False),
     (Stage.RCPT, Reply(550, "5.7.1", "spam"), State.REFUSED, "policy", Blame.MESSAGE, False),
     (Stage.DOT, Reply(550, "5.7.515"), State.REFUSED, "policy", Blame.MESSAGE, False),
     (Stage.DOT, Reply(554), State.REFUSED, "policy", Blame.MESSAGE, False),
+    (Stage.DOT, Reply(554, "5.0.0"), State.REFUSED, "policy", Blame.MESSAGE, False),
+    (Stage.DOT, Reply(550, "5.5.2"), State.REFUSED, "policy", Blame.MESSAGE, False),
+    (Stage.RCPT, Reply(550, "5.5.0"), State.REFUSED, "refused", Blame.READER, False),
     (Stage.DOT, Reply(550, "5.6.0"), State.REFUSED, "policy", Blame.MESSAGE, False),
     (Stage.MAIL, Reply(552, "5.3.4"), State.REFUSED, "size", Blame.MESSAGE, False),
     (Stage.DOT, Reply(552), State.REFUSED, "size", Blame.MESSAGE, False),
@@ -53,7 +75,13 @@ TABLE = [
     (Stage.RCPT, Reply(450, "4.7.1", "Greylisted"), State.DEFERRED, "greylisted",
      Blame.READER, False),
     (Stage.RCPT, Reply(452, "4.2.2"), State.DEFERRED, "mailbox_full", Blame.READER, False),
-    (Stage.DOT, Reply(451, "4.3.0"), State.DEFERRED, "temporary", Blame.READER, False),
+    (Stage.RCPT, Reply(452, "", "over quota"), State.DEFERRED, "mailbox_full",
+     Blame.READER, False),
+    (Stage.RCPT, Reply(452, "", "insufficient system storage"), State.DEFERRED, "temporary",
+     Blame.RELAY, False),
+    (Stage.RCPT, Reply(452, "4.3.1"), State.DEFERRED, "temporary", Blame.RELAY, False),
+    (Stage.DOT, Reply(451, "4.3.0"), State.DEFERRED, "temporary", Blame.RELAY, False),
+    (Stage.RCPT, Reply(450, "4.4.5"), State.DEFERRED, "temporary", Blame.RELAY, False),
     (Stage.MAIL, Reply(452, "4.3.1"), State.PENDING, "throttled", Blame.CONNECTION, False),
     (Stage.DOT, Reply(454, "4.7.0", "Throttling failure"), State.PENDING, "throttled",
      Blame.CONNECTION, False),
@@ -120,6 +148,16 @@ def test_a_4xx_about_the_reader_is_charged():
     )
 
 
+@given(
+    st.sampled_from([Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.DOT]),
+    st.integers(400, 599),
+    st.sampled_from([f"{k}.{s}.{d}" for k in (4, 5) for s in (3, 4) for d in range(12)]),
+    st.text(max_size=30),
+)
+def test_the_state_of_a_system_or_of_the_network_is_no_readers_fault(stage, code, enhanced, text):
+    assert classify(stage, Reply(code, enhanced, text)).blame is not Blame.READER
+
+
 def count(breaker: Breaker, *replies: Reply) -> bool:
     opened = False
     for reply in replies:
@@ -141,11 +179,22 @@ def test_the_breaker_opens_when_the_first_five_answers_are_the_same_refusal():
     assert not count(Breaker(), *[Reply(550, "5.1.1")] * 50)
 
 
+def test_the_breaker_opens_on_ten_faults_of_the_relay_in_a_row_late_in_a_run():
+    good, bad = Reply(250), Reply(554, "5.3.2")
+    breaker = Breaker()
+    assert not count(breaker, *[good] * 9_000, *[bad] * 9, good, *[bad] * 9)
+    assert count(breaker, Reply(554, "5.3.0"))
+
+
+def test_the_breaker_lets_one_relays_faults_pass_while_they_are_temporary():
+    assert not count(Breaker(), *[Reply(451, "4.3.0")] * 50)
+
+
 @pytest.mark.parametrize(
     ("missing", "readers", "doubted"), [(20, 20, False), (21, 21, True), (21, 1000, False)]
 )
-def test_a_domain_that_loses_too_many_at_once_is_doubted(missing, readers, doubted):
-    assert states.doubts_domain(missing, readers) is doubted
+def test_too_many_addresses_that_vanish_at_once_are_doubted(missing, readers, doubted):
+    assert states.doubts_vanished(missing, readers) is doubted
 
 
 def test_the_canary_is_one_percent_of_a_large_audience_and_dies_above_two_percent():
