@@ -120,7 +120,7 @@ class Greeting:
 
     def _on_helo(self, reply: Reply) -> Answer:
         if reply.code != 250:
-            return self._fail(Problem.REFUSED, reply)
+            return self._fail(Problem.BUSY if reply.code < 500 else Problem.REFUSED, reply)
         self.offer = Offer()
         return self._after_hello()
 
@@ -136,14 +136,21 @@ class Greeting:
 
     def _on_starttls(self, reply: Reply) -> Answer:
         if reply.code != 220:
-            if self.terms.tls_required:
-                return self._fail(Problem.TLS, reply, "STARTTLS was refused")
+            later = 400 <= reply.code < 500
+            if self._needs_tls or reply.code == 421:
+                problem = Problem.BUSY if later else Problem.TLS
+                return self._fail(problem, reply, f"STARTTLS was refused: {reply}")
             return self._hello()  # not required: go on in clear, and do not ask again
         if not self._reader.is_empty:
             # Bytes slipped in before the encryption would be read as if they were after it.
             return self._fail(Problem.TLS, reply, "bytes follow the answer to STARTTLS")
         self.receive = self._refuse_clear_text
         return b"", [StartTls()]
+
+    @property
+    def _needs_tls(self) -> bool:
+        has_secret = self.terms.credentials is not None and not self.terms.secrets_in_clear
+        return self.terms.tls_required or has_secret
 
     def _refuse_clear_text(self, reply: Reply) -> Answer:
         return self._fail(Problem.TLS, reply, "bytes follow the answer to STARTTLS")

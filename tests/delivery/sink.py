@@ -29,8 +29,8 @@ from tests.ports import open_port
 class Rule:
     """At *stage*, for recipients that contain *match*, do *action*, *times* times after *skip*.
 
-    Stages: banner, ehlo, starttls, tls, auth, mail, rcpt, data, body, dot (before the message is
-    recorded), accepted (after), quit. An action is a reply ("550 5.1.1 nobody"), or one of drop,
+    Stages: banner, ehlo, helo, starttls, tls, auth, mail, rcpt, data, body, dot (before the message
+    is recorded), accepted (after), quit. An action is a reply ("550 5.1.1 nobody"), or one of drop,
     rst, hang, garbage, dup, trickle, hold (until ``Manners.release``), stall (so, and deaf).
     """
 
@@ -333,7 +333,7 @@ class _Session:
         self.put("250 " + words[-1])
 
     async def on_helo(self, _name: str) -> None:
-        self.put("250 sink")
+        await self.say("helo", "250 sink")
 
     async def on_starttls(self, _rest: str) -> None:
         if not await self.say("starttls", "220 2.0.0 go ahead"):

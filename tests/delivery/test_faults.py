@@ -132,6 +132,12 @@ def test_a_relay_that_never_greets_us_charges_nobody(
     assert go(sink.url, run_id).tally.sent == 3
 
 
+def test_a_relay_too_busy_for_helo_is_tried_again(go, engine, now, start_sink):
+    sink = start_sink(Manners(helo_only=True, rules=[Rule("helo", "421 4.3.2 busy", times=2)]))
+    run_id = start_run(engine, now, readers=3)
+    assert go(sink.url, run_id).tally.sent == 3
+
+
 def test_no_relay_at_all_charges_nobody(go, engine, now, start_sink):
     sink = start_sink()
     sink.stop()

@@ -158,6 +158,17 @@ def test_ehlo_refused_falls_back_to_helo():
 
 
 @pytest.mark.parametrize(
+    ("answer", "problem"), [(b"421 busy\r\n", Problem.BUSY), (b"554 no\r\n", Problem.REFUSED)]
+)
+def test_a_no_to_helo_is_final_only_when_it_says_so(answer, problem):
+    session = Session(Terms(name="example.org"))
+    session.receive(b"220 relay\r\n")
+    session.receive(b"502 what\r\n")
+    _, (event,) = session.receive(answer)
+    assert (event.problem, event.stage) == (problem, Stage.HELLO)
+
+
+@pytest.mark.parametrize(
     ("banner", "problem"),
     [(b"421 busy\r\n", Problem.BUSY), (b"554 go away\r\n", Problem.REFUSED),
      (b"\xff\xfe\r\n", Problem.DESYNC)],
@@ -201,16 +212,35 @@ def test_stripped_starttls_is_never_plain_text_where_tls_is_required(hello):
 
 
 def test_starttls_refused_goes_on_in_clear_only_where_tls_is_not_required():
-    for required, wanted in ((True, Problem.TLS), (False, None)):
+    for required, answer, wanted in (
+        (True, b"554 never\r\n", Problem.TLS),
+        (True, b"454 not now\r\n", Problem.BUSY),
+        (True, b"421 closing\r\n", Problem.BUSY),
+        (False, b"421 closing\r\n", Problem.BUSY),
+        (False, b"454 not now\r\n", None),
+        (False, b"554 never\r\n", None),
+    ):
         session = Session(Terms(name="example.org", tls_required=required))
         session.receive(b"220 relay\r\n")
         session.receive(TLS)
-        out, events = session.receive(b"454 not now\r\n")
+        out, events = session.receive(answer)
         if wanted:
-            assert events[0].problem is wanted
+            assert (out, events[0].problem) == (b"QUIT\r\n", wanted)
+            assert answer[:3].decode() in events[0].detail
         else:
             assert out == b"EHLO example.org\r\n"
             assert session.receive(TLS)[1] == [Ready(session.offer)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"), [(b"454 not now\r\n", Problem.BUSY), (b"554 never\r\n", Problem.TLS)]
+)
+def test_a_password_waits_for_a_tls_that_is_refused_for_now(answer, problem):
+    session = Session(Terms(name="example.org", credentials=Credentials(user="moi", password="x")))
+    session.receive(b"220 relay\r\n")
+    session.receive(TLS)
+    out, (event,) = session.receive(answer)
+    assert (out, event.problem) == (b"QUIT\r\n", problem)
 
 
 def sign_in(mechanism: str, *answers: bytes):

@@ -43,6 +43,20 @@ def test_stripped_starttls_stops_before_mail(go, sqlite_engine, now, start_sink)
     assert not [line for _, line in sink.commands if line.startswith(b"MAIL")]
 
 
+@pytest.mark.parametrize("reply", ["454 4.7.0 TLS not available now", "421 4.3.2 closing"])
+def test_starttls_refused_for_now_is_tried_again_and_never_in_clear(
+    go, sqlite_engine, now, start_sink, trusted, tls_context, reply
+):
+    sink = start_sink(Manners(starttls=tls_context, rules=[Rule("starttls", reply)]))
+    run_id = start_run(sqlite_engine, now, readers=3)
+    result = go(sink.url, run_id, require_tls=True)
+    assert (result.reason, result.tally.pending) == ("relay", 3)
+    assert reply[:3] in result.problem
+    assert not [line for _, line in sink.commands if line.startswith(b"MAIL")]
+    sink.manners.rules = [Rule("starttls", reply, times=2)]
+    assert go(sink.url, run_id, require_tls=True).tally.sent == 3
+
+
 @pytest.mark.parametrize("kind", ["starttls", "implicit_tls"])
 def test_a_certificate_of_another_host_stops_before_mail(
     go, sqlite_engine, now, start_sink, monkeypatch, tmp_path, kind
