@@ -16,6 +16,7 @@ from newsletter.config import Relay, Settings
 from newsletter.delivery.pacing import domain_of
 from newsletter.delivery.smtp_greeting import Credentials, Terms
 from newsletter.delivery.states import Stage
+from newsletter.mail.headers import ascii_address
 
 IN_FLIGHT = 8  # messages at once on a connection with BDAT (DELIVERY 0.3)
 
@@ -69,7 +70,8 @@ class Endpoint:
 def open_endpoints(settings: Settings) -> Iterator[tuple[Endpoint, ...]]:
     """Yield the relays of the settings; the embedded one lives as long as the block."""
     relays = (settings.relay, *settings.relays)
-    name = domain_of(settings.sender.address)
+    # EHLO takes ASCII alone (RFC 5321 §2.3.5): A-labels, as in the message.
+    name = domain_of(ascii_address(settings.sender.address, header="From"))
     if not any(relay.is_embedded for relay in relays):
         yield tuple(_find_endpoint(relay, name) for relay in relays)
         return

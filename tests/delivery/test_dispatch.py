@@ -40,6 +40,21 @@ def test_every_reader_gets_one_message(engine, settings, keys, now, start_sink, 
     assert sink.worst["line"] <= 78
 
 
+def test_a_sender_domain_with_an_accent_greets_and_sends_in_a_labels(
+    engine, settings, keys, now, start_sink
+):
+    sender = settings.sender.model_copy(update={"address": "lettre@mairie-évry.example"})
+    settings = settings.model_copy(update={"sender": sender})
+    sink = start_sink(Manners())
+    run_id = start_run(engine, now, readers=3)
+    assert dispatch(
+        with_relay(settings, sink.url), engine, keys, run_id, clock=lambda: now
+    ).finished
+    assert {accepted.recipient for accepted in sink.accepted()} == set(states_of(engine, run_id))
+    greetings = {line for _, line in sink.commands if line.startswith(b"EHLO")}
+    assert greetings == {b"EHLO xn--mairie-vry-h7a.example"}
+
+
 class Meanwhile:
     """Does *act* once, in mid-run: the relay answers no eleventh message before it is done."""
 
