@@ -113,6 +113,12 @@ def test_a_public_address_must_be_https(write):
         ("[schedule]\ntime = '8h'\n", "schedule.time: is not a time of day"),
         ("[schedule]\ntime = '24:00'\n", "schedule.time: is not a time of day"),
         ("[relay]\nurl = 'smtp://relay.example:99999'\n", "relay.url: Port out of range"),
+        ("[relay]\nurl = 'smtp://relay..example:25'\n", "relay.url: names no possible host"),
+        ("[relay]\nurl = 'smtp://.example'\n", "relay.url: names no possible host"),
+        (f"[relay]\nurl = 'smtps://{'a' * 64}.example'\n", "relay.url: names no possible host"),
+        (f"[relay]\nurl = 'smtp://{'é' * 60}.example'\n", "relay.url: names no possible host"),
+        ("[relay]\nurl = 'smtp://a\u0627b.example'\n", "relay.url: names no possible host"),
+        ("[[relays]]\nurl = 'smtp://relay..example'\n", "relays.0.url: names no possible host"),
         ("[database]\nurl = 'sqlite://'\n", "database.url: must begin with sqlite:///"),
         ("[approval]\nneeded = 0\n", "approval.needed: must be greater than or equal to 1"),
         ("[[approval]]\nneeded = 1\n", "approval: must be one table: write [approval]"),
@@ -130,6 +136,15 @@ def test_what_a_setting_must_be_is_said_in_the_words_of_the_file(write, extra, s
     error = refusal(write(extra))
     assert error.message.startswith(said)
     assert error.line
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["smtp://relay.example.", "smtp://mairie-évry.example:587", "smtp://[::1]:25", "smtp://relay",
+     "smtp://192.0.2.1", f"smtp://{'a' * 63}.example"],
+)  # fmt: skip
+def test_a_relay_may_have_any_name_that_can_be_looked_up(write, url):
+    assert config.load_settings(write(f"[relay]\nurl = '{url}'\n"), environ={}).relay.url == url
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def _check_database(value: str) -> str:
 
 
 def _check_relay(value: str) -> str:
-    """Return a relay's URL without its password, of a scheme that we speak."""
+    """Return a relay's URL without its password, of a scheme that we speak, to a possible name."""
     if value == "embedded:":
         return value
     parts = urlsplit(value)
@@ -80,6 +80,13 @@ def _check_relay(value: str) -> str:
     if parts.password:
         raise ValueError("must not carry a password; put it in NEWSLETTER_RELAY__PASSWORD")
     _ = parts.port  # urllib's ValueError says what is wrong with it
+    try:
+        parts.hostname.encode("idna")  # as the resolver and TLS do, where it is too late to say so
+    except UnicodeError:
+        raise ValueError(
+            f"names no possible host: {parts.hostname[:80]!r}; write one such as "
+            "relay.example.org, with 1 to 63 characters between its dots"
+        ) from None
     return value
 
 
