@@ -267,7 +267,7 @@ def _suppress_vanished(connection: Connection, keys: Keys, run_id: int, now: dat
     for subscriber_id, address in vanished:
         by_domain.setdefault(domain_of(address), []).append(subscriber_id)
     audience = ledger.tally(connection, run_id).audience
-    is_run_in_doubt = states.doubts_vanished(len(vanished), audience)
+    is_run_in_doubt = states.doubts_run(len(vanished), audience)
     if is_run_in_doubt:
         ledger.add_event(
             connection,
@@ -278,7 +278,7 @@ def _suppress_vanished(connection: Connection, keys: Keys, run_id: int, now: dat
             "nobody suppressed",
         )
     for domain, gone in by_domain.items():
-        if states.doubts_vanished(len(gone), settling.count_domain(connection, run_id, domain)):
+        if states.doubts_domain(len(gone), settling.count_domain(connection, run_id, domain)):
             ledger.add_event(
                 connection,
                 "domain_in_doubt",

@@ -296,13 +296,21 @@ SAFEGUARD_COUNT = 20
 SAFEGUARD_SHARE = 0.05
 
 
-def doubts_vanished(missing: int, readers: int) -> bool:
-    """True when too many addresses of a domain, or of a whole run, vanish at once to be believed.
+def doubts_domain(missing: int, readers: int) -> bool:
+    """True when too many addresses of one domain vanish in one run to be believed.
 
-    More than 20 readers and 5 %: a broken relay or a moved domain. Refuse them, suppress nobody,
-    ask a person.
+    More than 20 readers and 5 % of a domain: a broken relay or a moved domain. Refuse them,
+    suppress nobody, ask a person.
     """
     return missing > SAFEGUARD_COUNT and missing > SAFEGUARD_SHARE * readers
+
+
+def doubts_run(missing: int, readers: int) -> bool:
+    """True when most readers of a run vanish at once: a relay that knows nobody, however few.
+
+    An old list loses a tenth, and has to be cleaned of it.
+    """
+    return missing >= BREAKER_SURE and missing > readers / 2
 
 
 CANARY_AUDIENCE = 5_000  # below, the canary would be the audience

@@ -193,8 +193,16 @@ def test_the_breaker_lets_one_relays_faults_pass_while_they_are_temporary():
 @pytest.mark.parametrize(
     ("missing", "readers", "doubted"), [(20, 20, False), (21, 21, True), (21, 1000, False)]
 )
-def test_too_many_addresses_that_vanish_at_once_are_doubted(missing, readers, doubted):
-    assert states.doubts_vanished(missing, readers) is doubted
+def test_too_many_addresses_of_a_domain_that_vanish_at_once_are_doubted(missing, readers, doubted):
+    assert states.doubts_domain(missing, readers) is doubted
+
+
+@pytest.mark.parametrize(
+    ("missing", "readers", "doubted"),
+    [(4, 4, False), (5, 5, True), (10, 20, False), (11, 20, True), (300, 5_000, False)],
+)
+def test_a_run_of_which_most_readers_vanish_is_doubted(missing, readers, doubted):
+    assert states.doubts_run(missing, readers) is doubted
 
 
 def test_the_canary_is_one_percent_of_a_large_audience_and_dies_above_two_percent():
