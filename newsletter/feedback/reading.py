@@ -23,6 +23,7 @@ from newsletter.feedback.answers import is_auto_reply, is_challenge
 from newsletter.feedback.bounces import Report, read_bounce, read_odd_bounce
 from newsletter.feedback.complaints import is_report, read_complaint
 from newsletter.feedback.facts import Feedback, FeedbackKind, TiedBy
+from newsletter.mail.headers import ascii_address
 
 # A bounce quotes at most the issue, its words about the reader come first; anybody can send more.
 MAX_BYTES = 256_000
@@ -94,15 +95,15 @@ def _decode(octets: bytes, charset: str) -> str:
 
 
 def _find_reader(text: str, settings: Settings, keys: Keys) -> _Reader | None:
-    """Find a signed word of ours: the envelope sender first, then a Message-ID."""
+    """Find a signed word of ours, as it travelled: the envelope first, then a Message-ID."""
     sender = settings.sender
-    local, _, domain = sender.bounce_address.rpartition("@")
-    if local:
+    if sender.bounce_address:
+        local, _, domain = ascii_address(sender.bounce_address).rpartition("@")
         verp = f"{re.escape(local)}\\+{_TOKEN}@{re.escape(domain)}"
         facts = _open_first(_candidates(verp, text), keys, (Purpose.BOUNCE,))
         if facts is not None:
             return _Reader(facts, TiedBy.VERP)
-    own = re.escape(sender.address.rpartition("@")[2])
+    own = re.escape(ascii_address(sender.address).rpartition("@")[2])
     facts = _open_first(_candidates(f"<{_TOKEN}@{own}>", text), keys, (Purpose.MESSAGE,))
     return _Reader(facts, TiedBy.MESSAGE_ID) if facts is not None else None
 

@@ -37,6 +37,17 @@ def test_without_verp_a_bounce_is_tied_by_the_message_id_it_quotes(settings, key
     assert feedback.tied_by is TiedBy.MESSAGE_ID
 
 
+@pytest.mark.parametrize(("verp", "tied_by"), [(True, TiedBy.VERP), (False, TiedBy.MESSAGE_ID)])
+def test_a_sender_with_an_accent_in_its_domain_finds_its_readers(settings, keys, verp, tied_by):
+    sender = settings.sender.model_copy(
+        update={"address": "lettre@mairie-évry.example", "bounce_address": "r@mairie-évry.example"}
+    )
+    accented = settings.model_copy(update={"sender": sender, "relay": Relay(verp=verp)})
+    raw = returned.dsn(compiled(accented, keys).compose(READER))
+    feedback = read_feedback(raw, settings=accented, keys=keys)
+    assert (feedback.subscriber_id, feedback.tied_by) == (READER.subscriber_id, tied_by)
+
+
 def test_the_envelope_may_come_back_in_upper_case(read, outgoing):
     feedback = read(returned.dsn(outgoing, to=outgoing.sender.upper(), quoted=False))
     assert feedback.subscriber_id == READER.subscriber_id
