@@ -2,14 +2,15 @@
 
 In: flights that want to be sent, flights that came to an end. Out: which may send their dot.
 Never: two transactions at once, a result forgotten because the database was busy, a statement on
-the event loop's thread.
+the event loop's thread; an intent granted while somebody could prove our death.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -19,12 +20,14 @@ from newsletter.delivery import crash_points
 from newsletter.delivery.flights import Flight
 from newsletter.delivery.states import Step
 from newsletter.errors import Busy, StoreError
-from newsletter.store import database
+from newsletter.store import database, owners
 from newsletter.store.ledger import Lease
-from newsletter.store.windows import Answer, Result, commit_window
+from newsletter.store.windows import Answer, Result, are_being_sent, commit_window
 
 LEASE = timedelta(seconds=60)
-BEAT_S = 3.0  # the lease is renewed and a person's stop is seen at least so often
+# The lease is renewed, a person's stop and the loss of our own session are seen at least so often:
+# sooner than a relay's log is believed that somebody given up is absent (``resolving.SETTLING``).
+BEAT_S = 3.0
 FLUSH_S = 0.1  # results wait so long for intents to travel with
 FLUSH_COUNT = 128  # no fewer: the last two windows of a batch are written as one
 RETRY_S = 0.5
@@ -80,7 +83,9 @@ class Commits:
         self._on_answer, self._on_failure = on_answer, on_failure
         self._loop = asyncio.get_running_loop()
         # Opened once: a pool's checkout and return cost a fifth of a window of 32.
-        self._connection: Connection | None = None  # of the ledger's thread
+        self._connection: Connection | None = None  # of the ledger's thread, as the next
+        self._is_given_up = False  # somebody took us for dead, and settled what we were sending
+        self._granted: set[int] = set()  # readers whose dot may leave, or has no answer yet
         self._outcomes: list[Outcome] = []
         self._wanted: list[Flight] = []
         self._is_busy = False
@@ -124,6 +129,7 @@ class Commits:
     def record(self, flight: Flight, step: Step, reply: str) -> None:
         """Note how a flight ended; written with the next intents, or shortly."""
         flight.over = True
+        self._granted.discard(flight.token)
         self._outcomes.append(Outcome(flight, step, reply))
         self._plan()
 
@@ -192,25 +198,31 @@ class Commits:
         renews = self._renews and self._loop.time() >= self._renew_at
         if renews:
             self._renew_at = self._loop.time() + BEAT_S
-        future = self._loop.run_in_executor(self._pool, self._write, results, intents, renews)
+        future = self._loop.run_in_executor(
+            self._pool, self._write, results, intents, frozenset(self._granted), renews
+        )
         future.add_done_callback(lambda done: self._finish(batch, done))
 
     def _write(
         self,
         results: list[Result],
         intents: dict[int, str],
+        granted: Collection[int],
         renews: bool,  # noqa: FBT001 - run_in_executor passes positions
     ) -> Answer:
         now = self._clock()
-        if self._connection is None:
-            self._connection = database.connect(self._engine)
+        is_new = self._connection is None
+        connection = self._connection = self._connection or database.connect(self._engine)
         try:
-            with database.write_on(self._connection):
+            with database.write_on(connection):
+                if is_new and not owners.stand_for(connection, self._lease.owner):
+                    # A moment ago our death could be proved. Whoever did so left its mark.
+                    self._is_given_up |= not are_being_sent(connection, self._lease, granted)
                 answer = commit_window(
-                    self._connection,
+                    connection,
                     self._lease,
                     results=results,
-                    intents=intents,
+                    intents={} if self._is_given_up else intents,
                     now=now,
                     renew_until=now + LEASE if renews else None,
                 )
@@ -219,7 +231,7 @@ class Commits:
             self._disconnect()
             raise
         crash_points.reach("commit.after")
-        return answer
+        return replace(answer, lost=True) if self._is_given_up else answer
 
     def _disconnect(self) -> None:
         if self._connection is not None:
@@ -242,6 +254,8 @@ class Commits:
             flight.wanted = False
             flight.granted = flight.token in granted
             flight.denied = not flight.granted
+            if flight.granted and not flight.over:
+                self._granted.add(flight.token)
         self._is_busy = False
         self._on_answer(answer, batch.outcomes, batch.intents)
         self._plan()

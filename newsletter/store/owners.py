@@ -5,7 +5,8 @@ the name of another. Never: time as a proof.
 
 On SQLite an owner holds an exclusive flock on a file of its own beside the database, and its name
 carries the machine's boot id: the kernel lets go of both when the process dies. On PostgreSQL it
-holds an advisory lock on a connection of its own: the server lets go when the session ends.
+holds a shared advisory lock on a connection of its own and on that of its ledger (``stand_for``):
+the server lets go when both sessions have ended.
 """
 
 from __future__ import annotations
@@ -158,7 +159,7 @@ def _locked_session(engine: Engine) -> Iterator[str]:
     key = secrets.randbits(62)
     # A session of its own: the lock lives and dies with it.
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": key})
+        connection.execute(text("SELECT pg_advisory_lock_shared(:key)"), {"key": key})
         try:
             yield f"session:{key}"
         finally:
@@ -168,9 +169,25 @@ def _locked_session(engine: Engine) -> Iterator[str]:
 def _unlock(connection: Connection, key: int) -> None:
     """Let go at once; a session that cannot is closed, for in the pool it would go on holding."""
     try:
-        connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+        connection.execute(text("SELECT pg_advisory_unlock_shared(:key)"), {"key": key})
     except DBAPIError:
         connection.invalidate()
+
+
+def stand_for(connection: Connection, owner: str) -> bool:
+    """Make this session a proof of the owner's life until the connection is closed.
+
+    False when no other session of the owner's stood for it: its death could be proved before.
+    """
+    kind, _, key = owner.partition(":")
+    if kind != "session":
+        return True  # the lock of a file goes with the process, not with a connection
+    connection.detach()  # closed for good at its end: in the pool it would go on holding the lock
+    # Waits for whoever is just proving the death, and sees what they wrote.
+    connection.execute(text("SELECT pg_advisory_lock_shared(:key)"), {"key": int(key)})
+    # Our own lock is no hindrance to this one, another session's is.
+    alone = connection.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": int(key)})
+    return not alone
 
 
 def _session_is_gone(connection: Connection, name: str) -> bool:

@@ -40,7 +40,7 @@ def execute(connection: Connection, statement: ClauseElement, values: Mapping[st
     """
     dialect = connection.dialect
     prepared = _prepare(statement, dialect)
-    driver: Any = connection.connection.driver_connection
+    driver: Any = connection.connection.dbapi_connection  # also of a detached connection
     try:
         return driver.execute(prepared.sql, prepared.arrange({**prepared.fixed, **values}))
     except dialect.loaded_dbapi.Error as error:

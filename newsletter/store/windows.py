@@ -261,6 +261,16 @@ _SEE_CLAIMED = {
 }
 
 
+def are_being_sent(connection: Connection, lease: Lease, readers: Collection[int]) -> bool:
+    """True when all these *readers* are still ``sending`` by this owner: nobody gave them up."""
+    if not readers:
+        return True
+    given = handover.hand_over(connection, dict.fromkeys(readers, ""))
+    ours = {"run": lease.run_id, "me": lease.owner, "mine": lease.fence}
+    rows = prepared.fetch(connection, _SEE_CLAIMED[connection.dialect.name], given | ours)
+    return len(rows) == len(readers)
+
+
 # --- results -------------------------------------------------------------------------------------
 
 # Ours: sending under our fence (or given up too early by somebody who believed us dead); or, when

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import event
 
-from newsletter.delivery import commits
+from newsletter.delivery import commits, resolving
 from newsletter.delivery.flights import Flight
 from newsletter.errors import Busy
 from newsletter.store import database, ledger, windows
@@ -95,3 +95,7 @@ def test_past_its_patience_the_dispatch_ends_with_one_clear_error(lock_for, sqli
     assert str(failures[0]).endswith(said)
     assert commits.PATIENCE_BUSY_S <= waited_s <= commits.PATIENCE_BUSY_S + 2 * (BUSY_S + 0.5)
     assert list(states_of(sqlite_engine, 1).values()) == ["pending"]
+
+
+def test_the_last_dot_of_one_taken_for_dead_leaves_before_its_log_is_believed():
+    assert resolving.SETTLING.total_seconds() > commits.BEAT_S + 2 * commits.RETRY_S

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import select, text, update
 
 from newsletter.config import Relay
-from newsletter.delivery import desk, queue
+from newsletter.delivery import commits, desk, queue
 from newsletter.delivery.desk import RESTED, Ending
-from newsletter.delivery.dispatch import Errand
+from newsletter.delivery.dispatch import Errand, settle_dead
+from newsletter.delivery.pages import EVERYBODY
 from newsletter.delivery.shift import Shift, Shifts, share_settings
 from newsletter.errors import StoreError
 from newsletter.mail.compose import compile_message
 from newsletter.model import RunId, RunState
-from newsletter.store import database, runs, schema
+from newsletter.store import database, owners, runs, schema, settling
 from tests.delivery.scenery import start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_S, wait_until
 
 STALE_S = 4.0
-OWNERS = (
-    "SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database "
+OWNERS = (  # each has two sessions
+    "SELECT pid, objid FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database "
     "WHERE locktype = 'advisory' AND datname = current_database()"
 )
 
@@ -36,12 +40,12 @@ def test_workers_share_what_the_relays_allow(settings):
 class Scene:
     """A run in batches of two readers, towards a relay of one connection."""
 
-    def __init__(self, engine, settings, keys, now, sink, readers=6):
-        self.engine, self.sink = engine, sink
+    def __init__(self, engine, settings, keys, now, sink, *, readers=6, window=None):
+        self.engine, self.sink, self.now = engine, sink, now
         self.stop = threading.Event()
         self.run_id = RunId(start_run(engine, now, readers=readers))
         self.errand = Errand(
-            settings=with_relay(settings, sink.url, connections=1),
+            settings=with_relay(settings, sink.url, connections=1, window=window),
             engine=engine,
             keys=keys,
             clock=lambda: now,
@@ -59,12 +63,61 @@ class Scene:
         return Shift(self.errand, self.run, 1)
 
     def count_owners(self):
-        """How many sessions hold the lock of an owner."""
+        """How many owners a session holds the lock of."""
         with database.read(self.engine) as connection:
-            return len(connection.scalars(text(OWNERS)).all())
+            return len({row.objid for row in connection.execute(text(OWNERS))})
+
+    def end_owners(self):
+        """End the sessions that prove the owners alive."""
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text(f"SELECT pg_terminate_backend(pid) FROM ({OWNERS}) AS owners"))
+        wait_until(lambda: self.count_owners() == 0)
 
     def count_connections(self):
         return len({accepted.connection for accepted in self.sink.accepted()})
+
+
+class Gate:
+    """Keeps a ledger that lost its session from opening another before the test lets it."""
+
+    def __init__(self, monkeypatch):
+        self.is_open, self.passed = threading.Event(), threading.Event()
+        self.is_open.set()
+        monkeypatch.setattr(commits, "BEAT_S", 0.02)
+        monkeypatch.setattr(commits, "RETRY_S", 0.01)
+        monkeypatch.setattr(owners, "stand_for", self._stand_for)
+        monkeypatch.setattr(commits, "commit_window", self._commit_window)
+        self._owner = ""
+        self._windows = -1  # since the session was opened again
+
+    def _stand_for(self, connection, owner, real=owners.stand_for):
+        again, self._owner = owner == self._owner, self._owner or owner
+        if again:
+            self.is_open.wait()
+            self._windows = 0
+        return real(connection, owner)
+
+    def _commit_window(self, connection, lease, real=commits.commit_window, **given):
+        if lease.owner == self._owner and self._windows >= 0:
+            self._windows += 1
+            if self._windows == 2:  # the answer to the first is known
+                self.passed.set()
+        return real(connection, lease, **given)
+
+    @contextmanager
+    def dispatching(self, scene):
+        """Dispatch the run; inside, one message is taken, and what the ledger lost is lost."""
+        shifts = Shifts(scene.errand, STALE_S)
+        with ThreadPoolExecutor(1) as pool:
+            batch = pool.submit(shifts.dispatch, scene.run_id, *EVERYBODY)
+            wait_until(scene.sink.accepted)
+            self.is_open.clear()
+            yield
+            self.is_open.set()
+            self.passed.wait(PATIENCE_S)
+            scene.sink.manners.release.set()
+            batch.result()
+        shifts.leave()
 
 
 @pytest.fixture
@@ -142,7 +195,7 @@ def test_the_owner_stays_until_the_shift_ends(open_scene):
     shift.dispatch(*scene.batches[0])
     assert scene.count_owners() == 1
     shift.leave()
-    assert scene.count_owners() == 0
+    wait_until(lambda: scene.count_owners() == 0)
 
 
 def test_what_the_relay_taught_stays(open_scene):
@@ -188,22 +241,53 @@ def test_the_stop_flag_ends_a_shift_between_two_batches(open_scene):
     shift = scene.open_shift()
     shift.dispatch(*scene.batches[0])
     scene.stop.set()
-    wait_until(lambda: shift.is_over)
-    assert scene.count_owners() == 0
+    wait_until(lambda: shift.is_over and scene.count_owners() == 0)
 
 
 def test_a_shift_whose_proof_of_life_is_lost_takes_no_other_batch(open_scene, monkeypatch):
     monkeypatch.setattr("newsletter.delivery.shift.LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(commits, "BEAT_S", 3_600)
     scene = open_scene()
     shifts = Shifts(scene.errand, STALE_S)
     shifts.dispatch(scene.run_id, *scene.batches[0])
-    with scene.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text(f"SELECT pg_terminate_backend(pid) FROM ({OWNERS}) AS owners"))
-    wait_until(lambda: scene.count_owners() == 0)
+    scene.end_owners()
     shifts.dispatch(scene.run_id, *scene.batches[1])
     shifts.leave()
     assert len(scene.sink.accepted()) == 4
     assert scene.count_connections() == 2
+
+
+def test_a_worker_taken_for_dead_sends_nothing_more(open_scene, monkeypatch):
+    """Its claims were given up, proved absent and sent by another before its next window."""
+    scene = open_scene(Manners(rules=[Rule("accepted", "hold", times=1)]), window=6)
+    gate = Gate(monkeypatch)
+    with gate.dispatching(scene):
+        scene.end_owners()
+        settle_dead(scene.engine, scene.run, scene.now)
+        assert list(states_of(scene.engine, scene.run_id).values()) == ["unknown"] * 6
+        with database.write(scene.engine) as connection:
+            (taken,) = connection.scalars(
+                select(schema.subscriber.c.id).where(
+                    schema.subscriber.c.address == scene.sink.accepted()[0].recipient
+                )
+            )
+            ids = connection.scalars(select(schema.delivery.c.subscriber_id)).all()
+            assert settling.settle_absent(connection, scene.run_id, set(ids) - {taken}) == 5
+        scene.sink.manners.rules.clear()
+        another = scene.open_shift()
+        another.dispatch(*EVERYBODY)
+        another.leave()
+    assert len(scene.sink.accepted()) == 6
+    assert Counter(states_of(scene.engine, scene.run_id).values()) == {"sent": 5, "unknown": 1}
+
+
+def test_a_worker_whom_nobody_took_for_dead_meanwhile_goes_on(open_scene, monkeypatch):
+    scene = open_scene(Manners(rules=[Rule("accepted", "hold", times=1)]), window=6)
+    gate = Gate(monkeypatch)
+    with gate.dispatching(scene):
+        scene.end_owners()
+    assert len(scene.sink.accepted()) == 6
+    assert set(states_of(scene.engine, scene.run_id).values()) == {"sent"}
 
 
 def test_a_run_that_was_stopped_gets_no_shift(open_scene):

@@ -1,0 +1,88 @@
+"""Who is alive: what one session or file says of its owner, and what its end proves."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import text
+
+from newsletter.store import database, owners
+from tests.waiting import wait_until
+
+
+@pytest.fixture
+def is_dead(postgres_engine):
+    def ask(name):
+        with database.read(postgres_engine) as connection:
+            return owners.death_prover(postgres_engine, connection)(name)
+
+    return ask
+
+
+@pytest.fixture
+def end_sessions(postgres_engine):
+    """End every session that holds an owner's lock, but those spared."""
+
+    def end(*spared):
+        with postgres_engine.connect() as connection:
+            pids = connection.scalars(
+                text(
+                    "SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = database "
+                    "WHERE locktype = 'advisory' AND datname = current_database()"
+                )
+            ).all()
+            for pid in set(pids) - {_pid_of(one) for one in spared}:
+                connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+
+    return end
+
+
+def _pid_of(connection):
+    return connection.connection.dbapi_connection.info.backend_pid
+
+
+@pytest.fixture
+def connection(postgres_engine):
+    """The ledger's connection of an owner."""
+    opened = postgres_engine.connect()
+    yield opened
+    opened.close()
+
+
+def test_an_owner_lives_as_long_as_one_of_its_sessions(
+    postgres_engine, connection, is_dead, end_sessions
+):
+    with owners.open_owner(postgres_engine) as name:
+        with database.write_on(connection):
+            assert owners.stand_for(connection, name)
+        end_sessions(connection)
+        assert not is_dead(name)
+        connection.close()
+        wait_until(lambda: is_dead(name))
+
+
+def test_a_session_that_comes_after_the_others_ended_says_so_and_proves_life_again(
+    postgres_engine, connection, is_dead, end_sessions
+):
+    with owners.open_owner(postgres_engine) as name:
+        end_sessions()
+        wait_until(lambda: is_dead(name))
+        with database.write_on(connection):
+            assert not owners.stand_for(connection, name)
+        assert not is_dead(name)
+
+
+def test_a_connection_that_stood_for_an_owner_is_not_given_to_another(
+    postgres_engine, connection, is_dead
+):
+    with owners.open_owner(postgres_engine) as name, database.write_on(connection):
+        owners.stand_for(connection, name)
+    pid = _pid_of(connection)
+    connection.close()
+    with postgres_engine.connect() as next_one:
+        assert _pid_of(next_one) != pid
+    wait_until(lambda: is_dead(name))
+
+
+def test_on_sqlite_the_lock_is_not_the_connection_s(sqlite_engine):
+    with owners.open_owner(sqlite_engine) as name, database.write(sqlite_engine) as connection:
+        assert owners.stand_for(connection, name)
