@@ -12,13 +12,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from newsletter.errors import Busy, ConfigError, StoreError
 
 BUSY_TIMEOUT_MS = 5_000
+# libpq's: no firewall forgets a session that is quiet, and a server that is gone without a word
+# (a failover, a cut cable) is known to be so in seconds, not in the quarter of an hour of TCP.
+_PROBES = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
 
 
 def open_engine(url: str, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine:
@@ -30,7 +38,8 @@ def open_engine(url: str, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine:
         return _open_sqlite(url, busy_timeout_ms)
     if url.startswith("postgresql+psycopg:"):
         # Values of a statement are people: no error may show them (P12).
-        return create_engine(url, pool_pre_ping=True, hide_parameters=True)
+        terms = {**_PROBES, **make_url(url).query}  # the URL's own word comes last
+        return create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=terms)
     raise ConfigError(
         "database.url must begin with sqlite:/// or postgresql+psycopg://", key="database.url"
     )

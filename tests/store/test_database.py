@@ -70,3 +70,12 @@ def test_what_a_server_says_in_two_lines_is_one(postgres_engine):
     with pytest.raises(StoreError) as caught, database.read(postgres_engine):
         raise OperationalError("", None, Exception("refused\n\tIs the server running?"))
     assert "refused Is the server running?" in caught.value.message
+
+
+@pytest.mark.parametrize(("query", "idle_s"), [("", "10"), ("?keepalives_idle=45", "45")])
+def test_a_quiet_session_is_kept_alive(postgres_url, query, idle_s):
+    engine = database.open_engine(postgres_url + query)
+    with database.read(engine) as connection:
+        terms = connection.connection.dbapi_connection.info.get_parameters()
+    engine.dispose()
+    assert (terms["keepalives_idle"], terms["tcp_user_timeout"]) == (idle_s, "15000")
