@@ -339,8 +339,14 @@ def go_on(connection: Connection, run_id: int) -> None:
     )
 
 
+def lock_run(connection: Connection, run_id: int) -> None:
+    """Wait for whoever writes a window of the run, and let nobody else do so meanwhile."""
+    connection.execute(select(_run.c.id).where(_run.c.id == run_id).with_for_update())
+
+
 def finish(connection: Connection, run_id: int, *, now: datetime) -> bool:
     """Make the run ``done`` when nothing is pending, sending or deferred; say whether it is."""
+    lock_run(connection, run_id)  # a window that commits just now may leave a row waiting
     is_open = exists().where(_delivery.c.run_id == run_id, _delivery.c.state.in_(OPEN))
     done = connection.execute(
         update(_run)

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Connection,
     Update,
     bindparam,
+    exists,
     insert,
     or_,
     select,
@@ -29,7 +30,7 @@ from sqlalchemy import (
 
 from newsletter.model import DeliveryState, Digest, Edition, IssueId, RunState
 from newsletter.store import handover, prepared, schema
-from newsletter.store.ledger import GONE, LAST_ID, Lease
+from newsletter.store.ledger import GONE, LAST_ID, WAITING, Lease
 
 _run = schema.run
 _delivery = schema.delivery
@@ -164,12 +165,15 @@ def commit_window(
     """Record *results* and claim *intents*, all or nothing with the caller's transaction.
 
     An intent is a reader's id and the address that their message is written to. Results are
-    recorded even when the lease is lost: they are facts about rows that this owner was sending.
+    recorded even when the lease is lost: they are facts about rows that this owner was sending. One
+    that leaves a reader waiting in a run that is done makes it ``dispatching`` again.
     *renew_until* prolongs the lease.
     """
     holds, stopped = _check_lease(connection, lease, renew_until)
     if results:
         _record(connection, lease, results, now, holds)
+        if not holds:
+            _reopen_if_done(connection, lease.run_id)
     granted: Collection[int] = ()
     if holds and intents and not stopped:
         granted = _claim(connection, lease, intents, now)
@@ -198,6 +202,16 @@ _RENEW = (
     .where(_run.c.id == bindparam("run"), _run.c.fence == bindparam("mine"))
     .values(lease_until=bindparam("at"))
 )
+
+
+def _reopen_if_done(connection: Connection, run_id: int) -> None:
+    """Let a run go on that was done before the late answer about somebody given up as unknown."""
+    waits = exists().where(_delivery.c.run_id == run_id, _delivery.c.state.in_(WAITING))
+    connection.execute(
+        update(_run)
+        .where(_run.c.id == run_id, _run.c.state == RunState.DONE, waits)
+        .values(state=RunState.DISPATCHING, finished_at=None)
+    )
 
 
 # --- claims --------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What a window costs, however large the run: it seeks its own rows."""
+"""What a window costs, however large the run, and what becomes of answers that come late."""
 
 from __future__ import annotations
 
@@ -9,8 +9,18 @@ import pytest
 from sqlalchemy import select, text, update
 
 from newsletter.model import DeliveryState
-from newsletter.store import database, handover, ledger, prepared, schema, windows
-from tests.delivery.scenery import start_run
+from newsletter.store import (
+    database,
+    handover,
+    ledger,
+    owners,
+    prepared,
+    runs,
+    schema,
+    settling,
+    windows,
+)
+from tests.delivery.scenery import start_run, states_of
 from tests.waiting import wait_until
 
 
@@ -122,6 +132,85 @@ def test_a_result_is_kept_though_its_row_changed_while_it_waited(postgres_engine
             select(schema.delivery.c.state, schema.delivery.c.reply, schema.delivery.c.bounced_at)
         ).all()
     assert kept == [("sent", "250 Ok", now)] * 3
+
+
+@pytest.fixture
+def given_up(now):
+    """Begin a run whose only reader was given up as unknown while its owner lives.
+
+    Return the run, the owner's lease, and what the owner hears of the reader at last.
+    """
+
+    def begin(engine):
+        run_id = start_run(engine, now, readers=1)
+        with database.write(engine) as connection:
+            lease = ledger.claim_lease(
+                connection, run_id, "me", now=now, until=now, is_dead=lambda _: False
+            )
+            (row,) = windows.pick(connection, run_id, after=-1, size=1)
+            intents = {row.subscriber_id: row.address}
+            windows.commit_window(connection, lease, results=(), intents=intents, now=now)
+            owners.bury_dead(connection, run_id, is_dead=lambda _: True, now=now)
+        late = windows.Result(
+            row.subscriber_id, True, DeliveryState.DEFERRED, reply="451 later", not_before=now
+        )
+        return run_id, lease, late
+
+    return begin
+
+
+def _state_of(engine, run_id):
+    with database.read(engine) as connection:
+        return runs.read_run_by_id(connection, run_id).state
+
+
+def test_a_late_answer_that_leaves_a_reader_waiting_reopens_a_run_that_is_done(
+    engine, given_up, now
+):
+    run_id, lease, late = given_up(engine)
+    with database.write(engine) as connection:
+        assert ledger.finish(connection, run_id, now=now)
+    with database.write(engine) as connection:
+        windows.commit_window(connection, lease, results=[late], intents={}, now=now)
+    assert _state_of(engine, run_id) == "dispatching"
+    assert list(states_of(engine, run_id).values()) == ["deferred"]
+
+
+def test_a_late_answer_that_settles_a_reader_leaves_a_run_done(engine, given_up, now):
+    run_id, lease, late = given_up(engine)
+    with database.write(engine) as connection:
+        assert ledger.finish(connection, run_id, now=now)
+        sent = late._replace(state=DeliveryState.SENT)
+        windows.commit_window(connection, lease, results=[sent], intents={}, now=now)
+    assert _state_of(engine, run_id) == "done"
+
+
+def test_a_late_answer_about_a_reader_settled_since_leaves_a_run_done(engine, given_up, now):
+    run_id, lease, late = given_up(engine)
+    with database.write(engine) as connection:
+        assert ledger.finish(connection, run_id, now=now)
+        ids = [late.subscriber_id]
+        assert settling.settle_present(connection, run_id, ids, proof="in the log", now=now)
+        windows.commit_window(connection, lease, results=[late], intents={}, now=now)
+    assert _state_of(engine, run_id) == "done"
+
+
+def test_a_run_is_not_done_before_the_window_that_is_just_being_written(
+    postgres_engine, given_up, now
+):
+    run_id, lease, late = given_up(postgres_engine)
+
+    def finish():
+        with database.write(postgres_engine) as connection:
+            return ledger.finish(connection, run_id, now=now)
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.write(postgres_engine) as connection:
+            windows.commit_window(connection, lease, results=[late], intents={}, now=now)
+            finished = pool.submit(finish)
+            wait_until(lambda: _somebody_waits(postgres_engine))
+        assert not finished.result()
+    assert _state_of(postgres_engine, run_id) == "dispatching"
 
 
 def _somebody_waits(engine) -> bool:
