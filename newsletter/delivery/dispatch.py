@@ -109,7 +109,7 @@ def dispatch(
             _release(engine, lease)
             raise
         crash_points.reach("run.finishing")
-        close(errand, run, ending, lease)
+        ending = close(errand, run, ending, lease)
     return _report(engine, run_id, ending)
 
 
@@ -216,12 +216,15 @@ def _compile_edition(connection: Connection, settings: Settings, keys: Keys, run
 # --- the end -------------------------------------------------------------------------------------
 
 
-def close(errand: Errand, run: Run, ending: Ending, lease: Lease | None = None) -> None:
-    """Write the end of a dispatch: expire, stop, let go, finish."""
+def close(errand: Errand, run: Run, ending: Ending, lease: Lease | None = None) -> Ending:
+    """Write the end of a dispatch: expire, stop, let go, finish; return the end it came to."""
     now = errand.clock()
     with database.write(errand.engine) as connection:
         if ending.reason == "expired":
-            ledger.expire(connection, run.id, now=now)
+            if now < _read_deadline(connection, run):
+                ending = Ending()
+            else:
+                ledger.expire(connection, run.id, now=now)
         if ending.stops_run:
             ledger.stop_run(connection, run.id, reason=ending.reason, now=now)
         if lease is not None:
@@ -232,6 +235,13 @@ def close(errand: Errand, run: Run, ending: Ending, lease: Lease | None = None) 
         if is_done or lease is not None:  # a worker's batch leaves it to the end of the run
             # Relays quote addresses, also of a reader who was erased while we wrote to them.
             leaving.sweep_erased(connection)
+    return ending
+
+
+def _read_deadline(connection: Connection, run: Run) -> datetime:
+    """Return when the run's time is over: it may have been reopened since it was read."""
+    ledger.lock_run(connection, run.id)
+    return _deadline_of(runs.read_run_by_id(connection, run.id) or run)
 
 
 def _release(engine: Engine, lease: Lease) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import UTC, timedelta
 
 import pytest
+from sqlalchemy import update
 
 from newsletter.delivery import resolving
 from newsletter.delivery.dispatch import dispatch
 from newsletter.delivery.endpoints import Deadlines
 from newsletter.delivery.resolving import Resolution
 from newsletter.errors import ConfigError
+from newsletter.store import database, schema
 from tests.delivery.scenery import start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
 
@@ -85,3 +87,24 @@ def test_what_was_refused_for_good_cannot_be_retried(engine, now):
     with pytest.raises(ConfigError):
         resolving.retry(engine, run_id, "no_such_address", now=now)
     assert resolving.retry(engine, run_id, "policy", now=now) == 0
+
+
+def test_what_is_reopened_while_its_run_expires_gets_its_day(
+    engine, settings, keys, now, start_sink
+):
+    relay = with_relay(settings, start_sink().url)
+    run_id = start_run(engine, now, readers=3)
+    with database.write(engine) as connection:
+        connection.execute(update(schema.delivery).values(state="refused", reason="policy"))
+    reopened = []
+
+    def clock():
+        """The run was read, and is now reopened ten minutes before its time is over."""
+        if not reopened:
+            at = now + timedelta(hours=23, minutes=50)
+            reopened.append(resolving.retry(engine, run_id, "policy", now=at))
+        return now + timedelta(hours=24, minutes=1)
+
+    result = dispatch(relay, engine, keys, run_id, clock=clock)
+    assert (result.reason, result.finished, result.tally.pending) == ("", False, 3)
+    assert dispatch(relay, engine, keys, run_id, clock=clock).tally.sent == 3
