@@ -24,7 +24,7 @@ from newsletter.editions import Draft, draft_issue, read_frozen, wanted_json
 from newsletter.errors import ConfigError, Conflict, Held, NotFound
 from newsletter.model import DeliveryState, Edition, HeldReason, IssueId, Run, RunState
 from newsletter.publishing import approval_state
-from newsletter.store import audience, content, database, examples, ledger, runs
+from newsletter.store import audience, content, database, examples, ledger, owners, runs
 
 # Asks whether an address answers 200 to anybody.
 Probe = Callable[[str], bool]
@@ -267,13 +267,15 @@ def adopt(settings: Settings, engine: Engine, now: dt.datetime) -> bool:
     """Accept this database as the one that sends; False when it was that already.
 
     The new identity makes the database it was copied from a stranger here, should it come back.
+    What another machine was sending becomes unknown: nobody sends there any more.
     """
-    if not is_restored(settings, engine, now):
-        return False
+    restored = is_restored(settings, engine, now)
     with database.write(engine) as connection:
-        runs.lock_instance(connection)
-        _give_identity(connection, settings.var_dir / "instance", now)
-    return True
+        given_up = owners.bury_strangers(connection, now=now)
+        if restored:
+            runs.lock_instance(connection)
+            _give_identity(connection, settings.var_dir / "instance", now)
+    return restored or given_up > 0
 
 
 def _read_identity(path: Path) -> str | None:

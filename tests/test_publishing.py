@@ -9,6 +9,7 @@ from newsletter import publishing, running
 from newsletter.errors import ChecksFailed, ConfigError, Conflict, Held, NotApproved, NotFound
 from newsletter.model import IssueId, RunState
 from newsletter.store import content, database, examples, runs, schema
+from tests.delivery.scenery import claim_as, start_run, states_of
 from tests.pressroom import add_example, add_reader, open_publication, write_issue
 
 ISSUE = IssueId("2026-05-07")
@@ -386,6 +387,15 @@ def test_a_copy_is_found_out_and_can_be_adopted(settings, engine, now, accident)
     assert running.is_restored(settings, engine, now)
     assert running.adopt(settings, engine, now)
     assert not running.is_copy(settings, engine)
+
+
+def test_adopting_gives_up_what_another_machine_was_sending(settings, sqlite_engine, now):
+    running.is_restored(settings, sqlite_engine, now)
+    run_id = start_run(sqlite_engine, now, readers=2)
+    claim_as(sqlite_engine, run_id, "file:another-machine:its-boot:word", now)
+    assert running.adopt(settings, sqlite_engine, now)  # its identity was ours already
+    assert sorted(states_of(sqlite_engine, run_id).values()) == ["pending", "unknown"]
+    assert not running.adopt(settings, sqlite_engine, now)
 
 
 # --- proofs and corrections ---------------------------------------------------------------------

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine
 
@@ -220,11 +220,8 @@ def close(errand: Errand, run: Run, ending: Ending, lease: Lease | None = None) 
     """Write the end of a dispatch: expire, stop, let go, finish; return the end it came to."""
     now = errand.clock()
     with database.write(errand.engine) as connection:
-        if ending.reason == "expired":
-            if now < _read_deadline(connection, run):
-                ending = Ending()
-            else:
-                ledger.expire(connection, run.id, now=now)
+        if ending.reason == "expired" and not _expire(connection, errand, run, now):
+            ending = Ending()
         if ending.stops_run:
             ledger.stop_run(connection, run.id, reason=ending.reason, now=now)
         if lease is not None:
@@ -238,10 +235,17 @@ def close(errand: Errand, run: Run, ending: Ending, lease: Lease | None = None) 
     return ending
 
 
-def _read_deadline(connection: Connection, run: Run) -> datetime:
-    """Return when the run's time is over: it may have been reopened since it was read."""
+def _expire(connection: Connection, errand: Errand, run: Run, now: datetime) -> bool:
+    """End a run whose time is over; False when it was reopened since it was read."""
     ledger.lock_run(connection, run.id)
-    return _deadline_of(runs.read_run_by_id(connection, run.id) or run)
+    deadline_at = _deadline_of(runs.read_run_by_id(connection, run.id) or run)
+    if now < deadline_at:
+        return False
+    ledger.expire(connection, run.id, now=now)
+    # Nobody claims after a run's time, nor waits for an answer longer than this.
+    if now >= deadline_at + timedelta(seconds=errand.deadlines.dot) + LEASE:
+        owners.bury_strangers(connection, run_id=run.id, now=now)
+    return True
 
 
 def _release(engine: Engine, lease: Lease) -> None:

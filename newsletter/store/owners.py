@@ -1,7 +1,7 @@
 """Who dispatches, and the proof that somebody no longer does.
 
 In: an engine. Out: an ``Owner`` whose name is written on every row it is sending; ``is_dead`` for
-the name of another. Never: time as a proof.
+the name of another. Never: time as a proof of the death of one whose lock can be seen.
 
 On SQLite an owner holds an exclusive flock on a file of its own beside the database, and its name
 carries the machine's boot id: the kernel lets go of both when the process dies. On PostgreSQL it
@@ -68,6 +68,22 @@ def bury_dead(
     return give_up(connection, sending & delivery.c.owner.in_(dead), reason="crash", now=now)
 
 
+def bury_strangers(connection: Connection, *, now: datetime, run_id: int | None = None) -> int:
+    """Make ``unknown`` what owners of another machine were sending, in one run or in all of them.
+
+    Their locks cannot be seen from here. The caller knows that none of them goes on: a person says
+    so, or the run's time is over.
+    """
+    sending = delivery.c.state == DeliveryState.SENDING
+    if run_id is not None:
+        sending &= delivery.c.run_id == run_id
+    owners = connection.scalars(select(delivery.c.owner).where(sending).distinct()).all()
+    strangers = [owner for owner in owners if owner is not None and _is_stranger(owner)]
+    if not strangers:
+        return 0
+    return give_up(connection, sending & delivery.c.owner.in_(strangers), reason="crash", now=now)
+
+
 def give_up(
     connection: Connection, rows: ColumnElement[bool], *, reason: str, now: datetime
 ) -> int:
@@ -115,11 +131,9 @@ def _file_is_free(folder: Path, name: str) -> bool:
 
     A name of another machine proves nothing: its lock cannot be seen from here.
     """
-    kind, _, rest = name.partition(":")
-    machine, _, rest = rest.partition(":")
-    boot, _, word = rest.partition(":")
-    if kind != "file" or machine != _machine_id():
+    if not name.startswith("file:") or _is_stranger(name):
         return False
+    _, boot, word = _read_name(name)
     if boot != _boot_id():
         return True
     path = folder / word
@@ -134,6 +148,24 @@ def _file_is_free(folder: Path, name: str) -> bool:
             return False
         path.unlink(missing_ok=True)
     return True
+
+
+def _is_stranger(name: str) -> bool:
+    """True for an owner of another machine.
+
+    A container made anew has another name at times; its kernel, and so its locks, are the same.
+    """
+    machine, boot, _ = _read_name(name)
+    shares_kernel = boot != "" and boot == _boot_id()
+    return name.startswith("file:") and machine != _machine_id() and not shares_kernel
+
+
+def _read_name(name: str) -> tuple[str, str, str]:
+    """Return the machine, the boot and the word of a file's owner."""
+    _, _, rest = name.partition(":")
+    machine, _, rest = rest.partition(":")
+    boot, _, word = rest.partition(":")
+    return machine, boot, word
 
 
 def _boot_id() -> str:

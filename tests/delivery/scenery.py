@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlalchemy import insert, select
 
 from newsletter import config
-from newsletter.store import database, ledger, schema
+from newsletter.store import database, ledger, schema, windows
 from tests.delivery.sink import Rule
 
 DIGEST = "d" * 64
@@ -84,6 +84,17 @@ def start_run(engine, now: datetime, *, readers: int = 5, domains: dict[str, int
             now=now,
         )
     return run_id
+
+
+def claim_as(engine, run_id: int, owner: str, now: datetime) -> None:
+    """Take the run as *owner*, whoever holds it, and be sending to its next reader."""
+    with database.write(engine) as connection:
+        lease = ledger.claim_lease(
+            connection, run_id, owner, now=now, until=now, is_dead=lambda _: True
+        )
+        (row,) = windows.pick(connection, run_id, after=-1, size=1)
+        intents = {row.subscriber_id: row.address}
+        windows.commit_window(connection, lease, results=(), intents=intents, now=now)
 
 
 def states_of(engine, run_id: int) -> dict[str, str]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from sqlalchemy import select, update
 
 from newsletter.delivery import commits
 from newsletter.delivery.dispatch import dispatch
 from newsletter.model import DeliveryState, Tally
-from newsletter.store import database, leaving, ledger, schema
-from tests.delivery.scenery import start_run, states_of, with_relay
+from newsletter.store import database, leaving, ledger, owners, schema
+from tests.delivery.scenery import claim_as, start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
 
 
@@ -160,3 +162,26 @@ def test_the_last_results_wait_for_no_intents(
     run_id = start_run(sqlite_engine, now, readers=3)
     relay = with_relay(settings, start_sink().url)
     assert dispatch(relay, sqlite_engine, keys, run_id, clock=lambda: now).finished
+
+
+def test_what_a_lost_machine_was_sending_is_given_up_once_nothing_of_it_can_leave(
+    sqlite_engine, settings, keys, now
+):
+    run_id = start_run(sqlite_engine, now, readers=1)
+    claim_as(sqlite_engine, run_id, "file:another-machine:its-boot:word", now)
+
+    def dispatch_after(**time):
+        at = now + timedelta(**time)
+        return dispatch(settings, sqlite_engine, keys, run_id, clock=lambda: at)
+
+    assert dispatch_after(hours=24, minutes=10).tally.sending == 1
+    result = dispatch_after(hours=24, minutes=11)
+    assert (result.finished, result.tally.unknown) == (True, 1)
+
+
+def test_what_a_live_owner_is_sending_is_never_given_up(sqlite_engine, settings, keys, now):
+    run_id = start_run(sqlite_engine, now, readers=1)
+    with owners.open_owner(sqlite_engine) as name:
+        claim_as(sqlite_engine, run_id, name, now)
+        at = now + timedelta(days=3)
+        assert not dispatch(settings, sqlite_engine, keys, run_id, clock=lambda: at).finished

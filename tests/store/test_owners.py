@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from newsletter.store import database, owners
+from tests.delivery.scenery import claim_as, start_run, states_of
 from tests.waiting import wait_until
 
 
@@ -86,3 +87,33 @@ def test_a_connection_that_stood_for_an_owner_is_not_given_to_another(
 def test_on_sqlite_the_lock_is_not_the_connection_s(sqlite_engine):
     with owners.open_owner(sqlite_engine) as name, database.write(sqlite_engine) as connection:
         assert owners.stand_for(connection, name)
+
+
+def test_a_machine_that_changed_its_name_is_known_by_its_kernel(sqlite_engine, monkeypatch):
+    def is_dead(name):
+        with database.read(sqlite_engine) as connection:
+            return owners.death_prover(sqlite_engine, connection)(name)
+
+    with owners.open_owner(sqlite_engine) as name:
+        monkeypatch.setattr(owners, "_machine_id", lambda: "another-container")
+        assert not is_dead(name)
+    assert is_dead(name)
+    monkeypatch.setattr(owners, "_boot_id", lambda: "another-boot")
+    assert not is_dead(name)
+
+
+def test_only_strangers_are_given_up_without_a_proof(sqlite_engine, now):
+    run_id = start_run(sqlite_engine, now, readers=2)
+    with owners.open_owner(sqlite_engine) as name:
+        claim_as(sqlite_engine, run_id, name, now)
+        claim_as(sqlite_engine, run_id, "file:another-machine:its-boot:word", now)
+        with database.write(sqlite_engine) as connection:
+            assert owners.bury_strangers(connection, now=now) == 1
+        assert set(states_of(sqlite_engine, run_id).values()) == {"sending", "unknown"}
+
+
+def test_no_session_is_a_stranger(postgres_engine, now):
+    run_id = start_run(postgres_engine, now, readers=1)
+    claim_as(postgres_engine, run_id, "session:1", now)
+    with database.write(postgres_engine) as connection:
+        assert owners.bury_strangers(connection, now=now) == 0
