@@ -163,6 +163,15 @@ def test_a_value_that_no_message_could_carry_is_refused(write, key, value):
     assert error.key.endswith(f".{key}")
 
 
+@pytest.mark.parametrize(
+    "limit", ["connections = 0", "connections = 65", "max_messages_per_connection = 0",
+              "rate_per_s = 0.0", "rate_per_s = -1"],
+)  # fmt: skip
+def test_a_domain_that_could_never_be_written_to_is_refused(write, limit):
+    error = refusal(write(f"[relay.domains.'orange.example']\n{limit}\n"))
+    assert error.key == f"relay.domains.orange.example.{limit.split(' ')[0]}"
+
+
 @pytest.mark.parametrize("clock", ["'8:30'", "'08:30'", "08:30:00", "'08:30:00'"])
 def test_a_time_of_day_can_be_written_in_these_ways(write, clock):
     settings = config.load_settings(write(f"[schedule]\ntime = {clock}\n"), environ={})

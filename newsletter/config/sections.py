@@ -153,9 +153,9 @@ class Dkim(_Section):
 class DomainPace(_Section):
     """What one receiving domain bears (D4: Orange takes 2 connections and 100 messages each)."""
 
-    connections: int | None = None
-    max_messages_per_connection: int | None = None
-    rate_per_s: float | None = None
+    connections: Annotated[int, Field(ge=1, le=64)] | None = None
+    max_messages_per_connection: Annotated[int, Field(ge=1)] | None = None
+    rate_per_s: Annotated[float, Field(gt=0)] | None = None
 
 
 class Relay(_Section):
