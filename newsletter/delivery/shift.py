@@ -21,7 +21,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from newsletter.config import Relay, Settings
+from newsletter.config import DomainPace, Relay, Settings
 from newsletter.delivery.desk import RESTED, Desk, Ending
 from newsletter.delivery.dispatch import Errand, close, make_job, settle_dead
 from newsletter.delivery.endpoints import open_endpoints
@@ -164,7 +164,7 @@ class Shifts:
 
 
 def share_settings(settings: Settings, workers: int) -> Settings:
-    """Divide the rates of every relay among *workers*."""
+    """Divide the rates of every relay, and what its domains bear, among *workers*."""
     return settings.model_copy(
         update={
             "relay": _share_relay(settings.relay, workers),
@@ -174,9 +174,26 @@ def share_settings(settings: Settings, workers: int) -> Settings:
 
 
 def _share_relay(relay: Relay, workers: int) -> Relay:
-    rates = {
-        name: rate / workers
-        for name in ("rate_per_s", "rate_per_hour")
-        if (rate := getattr(relay, name))
-    }
-    return relay.model_copy(update=rates)
+    domains = {name: _share_pace(pace, workers) for name, pace in relay.domains.items()}
+    return relay.model_copy(
+        update={
+            "rate_per_s": _share_rate(relay.rate_per_s, workers),
+            "rate_per_hour": _share_rate(relay.rate_per_hour, workers),
+            "domains": domains,
+        }
+    )
+
+
+def _share_pace(pace: DomainPace, workers: int) -> DomainPace:
+    # One at least: the readers of a batch are its worker's alone, and would wait for ever.
+    connections = None if pace.connections is None else max(1, pace.connections // workers)
+    return pace.model_copy(
+        update={
+            "connections": connections,
+            "rate_per_s": _share_rate(pace.rate_per_s, workers),
+        }
+    )
+
+
+def _share_rate(rate: float | None, workers: int) -> float | None:
+    return None if rate is None else rate / workers

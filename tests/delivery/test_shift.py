@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import select, text, update
 
-from newsletter.config import Relay
+from newsletter.config import DomainPace, Relay
 from newsletter.delivery import commits, desk, queue
 from newsletter.delivery.desk import RESTED, Ending
 from newsletter.delivery.dispatch import Errand, settle_dead
@@ -35,6 +35,21 @@ def test_workers_share_what_the_relays_allow(settings):
     relay = Relay(url="smtp://relay.example:25", rate_per_s=30, rate_per_hour=900)
     shared = share_settings(settings.model_copy(update={"relay": relay, "relays": (relay,)}), 3)
     assert (shared.relay.rate_per_s, shared.relays[0].rate_per_hour) == (10, 300)
+
+
+@pytest.mark.parametrize(
+    ("workers", "connections", "rate_per_s"), [(1, 4, 8.0), (2, 2, 4.0), (3, 1, 8 / 3), (8, 1, 1.0)]
+)
+def test_workers_share_what_a_domain_bears(settings, workers, connections, rate_per_s):
+    pace = DomainPace(connections=4, rate_per_s=8, max_messages_per_connection=100)
+    quiet = DomainPace(max_messages_per_connection=50)
+    domains = {"orange.example": pace, "wanadoo.example": quiet}
+    relay = with_relay(settings, "smtp://relay.example:25", domains=domains)
+    shared = share_settings(relay, workers).relay.domains
+    assert shared["orange.example"] == pace.model_copy(
+        update={"connections": connections, "rate_per_s": rate_per_s}
+    )
+    assert shared["wanadoo.example"] == quiet
 
 
 class Scene:
