@@ -11,12 +11,13 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine
 
 from newsletter.delivery import crash_points
+from newsletter.delivery.departure import LEASE
 from newsletter.delivery.flights import Flight
 from newsletter.delivery.states import Step
 from newsletter.errors import Busy, StoreError
@@ -24,7 +25,6 @@ from newsletter.store import database, owners
 from newsletter.store.ledger import Lease
 from newsletter.store.windows import Answer, Result, are_being_sent, commit_window
 
-LEASE = timedelta(seconds=60)
 # The lease is renewed, a person's stop and the loss of our own session are seen at least so often:
 # sooner than a relay's log is believed that somebody given up is absent (``resolving.SETTLING``).
 BEAT_S = 3.0

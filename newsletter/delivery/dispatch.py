@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine
 from newsletter.audience.suppression import Reason
 from newsletter.config import Keys, Settings
 from newsletter.delivery import crash_points, processor, queue, states
-from newsletter.delivery.commits import LEASE
+from newsletter.delivery.departure import LEASE
 from newsletter.delivery.desk import Desk, Ending
 from newsletter.delivery.endpoints import Deadlines, Endpoint, open_endpoints
 from newsletter.delivery.pacing import choose_window, domain_of

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newsletter.delivery.departure import Step, next_step
+from newsletter.delivery.departure import LEASE, Step, next_step
 from newsletter.delivery.states import RUN_DEADLINE
 from newsletter.model import IssueId, Run, RunId, RunState
 
@@ -65,6 +65,13 @@ def test_a_begun_run_is_left_to_the_one_alive_at_it(now):
     run = a_run(now, RunState.DISPATCHING, started_at=now, lease_until=lease)
     assert step(run, lease - SECOND, now) is Step.REST
     assert step(run, lease, now) is Step.RESUME
+
+
+def test_a_lease_given_by_a_clock_that_went_back_holds_nobody_up(now):
+    lease = now + timedelta(hours=2)
+    run = a_run(now, RunState.DISPATCHING, started_at=now, lease_until=lease)
+    assert step(run, now, now) is Step.RESUME
+    assert step(run, lease - LEASE, now) is Step.REST
 
 
 def test_a_run_stopped_by_a_person_rests_and_still_expires(now):
