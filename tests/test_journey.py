@@ -321,6 +321,16 @@ def test_the_unknown_can_be_sent_again_with_the_very_same_bytes(doubtful, capsys
     assert len({(one.message_id, one.date, one.sha256) for one in twice}) == 1
 
 
+def test_a_log_that_proves_nothing_leaves_them_and_says_why(doubtful, capsys, tmp_path):
+    file = tmp_path / "mail.log"
+    file.write_text("2026-05-07T08:00:00Z relay postfix/anvil[4]: statistics\n", encoding="ascii")
+    arguments = ["resolve", doubtful.issue, "--relay-log", str(file)]
+    assert run_command([*arguments, "--config", str(doubtful.desk.root)]) == 1
+    said = capsys.readouterr()
+    assert said.out.endswith("0 sent, 0 pending, 1 unknown\n")
+    assert said.err.startswith("1 unknown still: the log must reach from 10 minutes before")
+
+
 # --- processes that die, or are two -------------------------------------------------------------
 
 

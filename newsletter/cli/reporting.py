@@ -167,6 +167,8 @@ def _resolve_by_log(publication: Publication, name: IssueId, file: Path) -> dict
             )
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", path=str(file)) from None
+    for why, count in found.why.items():
+        output.whisper(f"{count} unknown still: {why}")
     return {"sent": found.found, "pending": found.absent, "unknown": found.doubted}
 
 

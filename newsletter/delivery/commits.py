@@ -26,7 +26,7 @@ from newsletter.store.ledger import Lease
 from newsletter.store.windows import Answer, Result, are_being_sent, commit_window
 
 # The lease is renewed, a person's stop and the loss of our own session are seen at least so often:
-# sooner than a relay's log is believed that somebody given up is absent (``resolving.SETTLING``).
+# sooner than a relay's log is believed that somebody given up is absent (``resolving.MARGIN``).
 BEAT_S = 3.0
 FLUSH_S = 0.1  # results wait so long for intents to travel with
 FLUSH_COUNT = 128  # no fewer: the last two windows of a batch are written as one

@@ -1,30 +1,56 @@
 """Settles what a crash or a lost connection left unknown: by proof, or on a person's word.
 
 In: settings, keys, an engine, a run; the relay's log. Out: how many readers were found, sent back
-or left in doubt. Never: a reader sent to again by itself (DESIGN 6).
+or left in doubt, and why in doubt. Never: a reader sent to again by itself (DESIGN 6).
+
+That a message stands in the log proves that it was taken. That it does not proves something only
+of a log that is shown to be whole, and of the relay in question: it reaches far enough to both
+sides, and every reader known to be sent in these hours is in it, one of the same dispatch among
+them. Who is not proved stays unknown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
+from enum import StrEnum
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
-from newsletter.audience.tokens import Purpose, minter, spell
+from newsletter.audience.tokens import Purpose, open_token
 from newsletter.config import Keys, Settings
-from newsletter.delivery.pacing import domain_of
+from newsletter.delivery.endpoints import Deadlines
 from newsletter.delivery.relay_log import RelayLog, read_relay_log
 from newsletter.delivery.states import RETRYABLE
-from newsletter.errors import ConfigError
+from newsletter.errors import ConfigError, TokenError
 from newsletter.store import database, settling
 from newsletter.store.settling import Doubt
 
-#: The relay may log a message a little after it took it.
-SETTLING = timedelta(seconds=5)
+#: A body may leave before its claim, and a relay goes on with what a dead client had written: so
+#: long at most as we would have waited for its answer.
+MARGIN = timedelta(seconds=Deadlines().dot)
 #: Clocks of two machines, and times logged in whole seconds.
 SKEW = timedelta(seconds=2)
+
+
+class Why(StrEnum):
+    """Why a log proves nothing about a reader; ends a sentence for people."""
+
+    BEGUN = "the relay began to take their message, and the log does not say yet what came of it"
+    UNCOVERED = (
+        f"the log must reach from {MARGIN.seconds // 60} minutes before they were written to until "
+        f"{MARGIN.seconds // 60} minutes after they were given up"
+    )
+    HOLE = "the relay was started anew meanwhile, or lines of its log were dropped"
+    SEVERAL = "several relays are set, and the log of one proves nothing about the others"
+    INCOMPLETE = (
+        "readers known to be sent are not in the log: it lacks lines, or is of another relay"
+    )
+    UNWITNESSED = (
+        "the log names nobody of the same dispatch: nothing shows that it is of their relay"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +58,13 @@ class Resolution:
     """What became of the unknown readers of a run.
 
     ``found``: taken by the relay, now sent; ``absent``: provably not, now pending; ``doubted``:
-    the log does not cover their moment.
+    neither is proved, and ``why``.
     """
 
     found: int
     absent: int
     doubted: int
+    why: Mapping[Why, int] = field(default_factory=dict)
 
 
 def resolve_by_log(
@@ -50,43 +77,95 @@ def resolve_by_log(
     now: datetime,
     zone: tzinfo,
 ) -> Resolution:
-    """Settle unknown readers by the log of a Postfix: its word both ways, where it covers them."""
+    """Settle unknown readers by the log of a Postfix: its word both ways, where it is proved."""
     with database.read(engine) as connection:
-        doubts = {
-            doubt.subscriber_id: doubt for doubt in settling.unknown_readers(connection, run_id)
-        }
-    by_message_id = {
-        message_id: doubts[reader]
-        for reader, message_id in message_ids(settings, keys, run_id, doubts).items()
+        doubts = list(settling.unknown_readers(connection, run_id))
+    in_question = {doubt.subscriber_id for doubt in doubts}
+    log = read_relay_log(lines, _open_message(keys, run_id), in_question, now=now, zone=zone)
+    with database.read(engine) as connection:
+        witnesses = _hear_witnesses(connection, run_id, log)
+    is_only_relay = not settings.relays
+    judged = {
+        doubt: _doubt_absence(doubt, log, witnesses, is_only_relay=is_only_relay)
+        for doubt in doubts
+        if doubt.subscriber_id not in log.taken
     }
-    log = read_relay_log(lines, by_message_id, now=now, zone=zone)
-    found = [by_message_id[message_id].subscriber_id for message_id in log.taken]
-    absent = [
-        doubt.subscriber_id
-        for message_id, doubt in by_message_id.items()
-        if message_id not in log.taken and _is_covered(log, doubt)
-    ]
     with database.write(engine) as connection:
         settled = settling.settle_present(
-            connection, run_id, found, proof="in the relay's log", now=now
+            connection, run_id, log.taken, proof="in the relay's log", now=now
         )
+        # Who was sent to again since the log was read is another doubt.
+        still = set(settling.unknown_readers(connection, run_id))
+        absent = [doubt.subscriber_id for doubt in judged.keys() & still if judged[doubt] is None]
         again = settling.settle_absent(connection, run_id, absent)
         if again:
             settling.reopen_run(connection, run_id, now=now)
-    return Resolution(found=settled, absent=again, doubted=len(doubts) - settled - again)
+    return Resolution(
+        found=settled,
+        absent=again,
+        doubted=len(doubts) - settled - again,
+        why=Counter(why for why in judged.values() if why is not None),
+    )
 
 
-def _is_covered(log: RelayLog, doubt: Doubt) -> bool:
-    return log.covers(doubt.claimed_at - SKEW, doubt.given_up_at + SETTLING)
+def _open_message(keys: Keys, run_id: int) -> Callable[[str], int | None]:
+    """Return the function that says whose message of a run the local part of a Message-ID is.
+
+    Opened, not compared: whichever key version signed it, whatever the sender's domain then was.
+    """
+
+    def reader_of(local_part: str) -> int | None:
+        try:
+            facts = open_token(keys, Purpose.MESSAGE, local_part)
+        except TokenError:
+            return None
+        return facts.subscriber_id if facts.run_id == run_id else None
+
+    return reader_of
 
 
-def message_ids(
-    settings: Settings, keys: Keys, run_id: int, readers: Iterable[int]
-) -> dict[int, str]:
-    """Return the Message-ID of each reader of a run, as ``mail.compose`` writes it."""
-    domain = domain_of(settings.sender.address)
-    mint = minter(keys, Purpose.MESSAGE, run_id)
-    return {reader: f"<{mint(spell(reader)).decode('ascii')}@{domain}>" for reader in readers}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Witnesses:
+    """What the readers known to be sent say of a log.
+
+    ``agree``: it names each of them whom it covers; ``fences``: the dispatches it names one of.
+    """
+
+    agree: bool
+    fences: frozenset[int]
+
+
+def _hear_witnesses(connection: Connection, run_id: int, log: RelayLog) -> _Witnesses:
+    """Compare the log with all that were sent, as two streams in the order of the ids."""
+    seen = iter(log.seen)
+    named = next(seen, None)
+    agree, fences = True, set()
+    for sent in settling.sent_readers(connection, run_id):
+        while named is not None and named < sent.subscriber_id:
+            named = next(seen, None)
+        if named == sent.subscriber_id:
+            fences.add(sent.fence)
+        elif log.covers(sent.claimed_at - MARGIN, sent.settled_at + SKEW):
+            agree = False
+    return _Witnesses(agree=agree, fences=frozenset(fences))
+
+
+def _doubt_absence(
+    doubt: Doubt, log: RelayLog, witnesses: _Witnesses, *, is_only_relay: bool
+) -> Why | None:
+    """Return why the log does not prove that a reader's message was never taken; None: it does."""
+    given_up_at = doubt.given_up_at + MARGIN
+    if doubt.subscriber_id in log.begun:
+        return Why.BEGUN
+    if not log.covers(doubt.claimed_at - MARGIN, given_up_at):
+        return Why.UNCOVERED
+    if log.has_hole(doubt.claimed_at - SKEW, given_up_at):
+        return Why.HOLE
+    if not is_only_relay:
+        return Why.SEVERAL
+    if not witnesses.agree:
+        return Why.INCOMPLETE
+    return None if doubt.fence in witnesses.fences else Why.UNWITNESSED
 
 
 def resend(engine: Engine, run_id: int, *, now: datetime) -> int:

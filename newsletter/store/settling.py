@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, func, select, update
 
@@ -27,11 +27,21 @@ _CHUNK = 500
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A reader whose fate is unknown: claimed when, given up when."""
+    """A reader whose fate is unknown: claimed when and under which fence, given up when."""
 
     subscriber_id: int
+    fence: int
     claimed_at: datetime
     given_up_at: datetime
+
+
+class Sent(NamedTuple):
+    """A reader whose message the relay took: claimed under which fence, when, known since when."""
+
+    subscriber_id: int
+    fence: int
+    claimed_at: datetime
+    settled_at: datetime
 
 
 def unknown_readers(connection: Connection, run_id: int) -> Iterator[Doubt]:
@@ -46,13 +56,29 @@ def unknown_readers(connection: Connection, run_id: int) -> Iterator[Doubt]:
         .scalar_subquery()
     )
     rows = connection.execute(
-        select(_delivery.c.subscriber_id, _delivery.c.claimed_at, given_up)
+        select(_delivery.c.subscriber_id, _delivery.c.fence, _delivery.c.claimed_at, given_up)
         .where(*_unknown(run_id))
         .order_by(_delivery.c.subscriber_id),
         execution_options={"yield_per": 500},
     )
-    for subscriber_id, claimed_at, given_up_at in rows:
-        yield Doubt(subscriber_id, claimed_at, given_up_at or claimed_at)
+    for subscriber_id, fence, claimed_at, given_up_at in rows:
+        yield Doubt(subscriber_id, fence, claimed_at, given_up_at or claimed_at)
+
+
+def sent_readers(connection: Connection, run_id: int) -> Iterator[Sent]:
+    """List the readers of a run whose message the relay took, in the order of ids, streamed."""
+    rows = connection.execute(
+        select(
+            _delivery.c.subscriber_id,
+            _delivery.c.fence,
+            _delivery.c.claimed_at,
+            _delivery.c.settled_at,
+        )
+        .where(_delivery.c.run_id == run_id, _delivery.c.state == DeliveryState.SENT)
+        .order_by(_delivery.c.subscriber_id),
+        execution_options={"yield_per": 500},
+    )
+    return map(Sent._make, rows)
 
 
 def _unknown(run_id: int) -> tuple[ColumnElement[bool], ...]:

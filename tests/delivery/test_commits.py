@@ -98,4 +98,4 @@ def test_past_its_patience_the_dispatch_ends_with_one_clear_error(lock_for, sqli
 
 
 def test_the_last_dot_of_one_taken_for_dead_leaves_before_its_log_is_believed():
-    assert resolving.SETTLING.total_seconds() > commits.BEAT_S + 2 * commits.RETRY_S
+    assert resolving.MARGIN.total_seconds() > commits.BEAT_S + 2 * commits.RETRY_S

@@ -5,7 +5,9 @@ Postfix starts as root only: elsewhere this file is not collected (conftest.py).
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import smtplib
 import threading
 from collections import Counter
@@ -15,8 +17,10 @@ from functools import partial
 import pytest
 
 from benchmarks import sinks
+from newsletter.audience import tokens
 from newsletter.delivery import resolving
 from newsletter.delivery.dispatch import dispatch
+from newsletter.delivery.resolving import Why
 from newsletter.store import database, ledger
 from tests.delivery.scenery import start_run, states_of, with_relay
 from tests.ports import find_port
@@ -55,29 +59,67 @@ def test_killed_and_resolved_by_the_log_everybody_is_accepted_exactly_once(
         killed += 1
     assert victims.run(**order) == 0
     _wait_until_quiet(opened, log)
-    later = now + timedelta(minutes=1)
-    with log.open(encoding="utf-8") as lines:
-        resolution = resolving.resolve_by_log(
-            settings, sqlite_engine, keys, run_id,
-            [*lines, f"{later.isoformat()} relay postfix/anvil[1]: statistics\n"],
-            now=later, zone=UTC,
-        )  # fmt: skip
+    resolution = _resolve(settings, sqlite_engine, keys, run_id, log, now)
     assert resolution.doubted == 0
     result = dispatch(
         with_relay(settings, url, connections=4, window=16), sqlite_engine, keys, run_id,
-        clock=lambda: later,
+        clock=lambda: now + timedelta(hours=2),
     )  # fmt: skip
     assert result.tally.sent == 400
     _wait_until_quiet(opened, log)
     # The relay's own record: every Message-ID of the run queued, none of them twice.
-    readers = _ids(sqlite_engine, run_id)
     text = log.read_text("utf-8")
     queue_ids = dict(re.findall(r"cleanup\[\d+\]: (\w+): message-id=(<[^>]+>)", text))
     active = set(re.findall(r"qmgr\[\d+\]: (\w+): from=.*\(queue active\)", text))
     taken = Counter(queue_ids[queue_id] for queue_id in active)
-    assert {
-        taken[one] for one in resolving.message_ids(settings, keys, run_id, readers).values()
-    } == {1}
+    wanted = {
+        f"<{tokens.sign(keys, tokens.Purpose.MESSAGE, reader, run_id)}@example.org>"
+        for reader in _ids(sqlite_engine, run_id)
+    }
+    assert {taken[one] for one in wanted} == {1}
+
+
+def test_what_waits_for_room_in_the_active_queue_is_not_absent(
+    sqlite_engine, settings, keys, victims, tmp_path, relay
+):
+    opened, log = relay
+    now = datetime.now(UTC) + timedelta(seconds=4)
+    run_id = start_run(sqlite_engine, now, readers=12)
+    order = {
+        "root": str(tmp_path), "relay": f"smtp://127.0.0.1:{opened.port}", "run": run_id,
+        "window": 0, "connections": 1, "database": sqlite_engine.url.render_as_string(),
+        "now": now.isoformat(), "chunking": "off",
+    }  # fmt: skip
+    with smtplib.SMTP(sinks.HOST, opened.port) as client:
+        client.sendmail("a@example.org", "b@example.org", "Subject: first\r\n\r\n")
+    _wait_until_quiet(opened, log)
+    qmgr = int(re.search(r"/qmgr\[(\d+)\]", log.read_text("utf-8"))[1])
+    os.kill(qmgr, signal.SIGSTOP)  # as if it had no room: cleanup goes on without it
+    try:
+        assert victims.run(**order, crash="reply.before:8") == 9
+        assert victims.run(**order) == 0
+        _wait_for_sessions(log)
+        resolution = _resolve(settings, sqlite_engine, keys, run_id, log, now)
+    finally:
+        os.kill(qmgr, signal.SIGCONT)
+    assert (resolution.found, resolution.absent) == (0, 0)
+    assert resolution.why == {Why.BEGUN: resolution.doubted} != {Why.BEGUN: 0}
+    _wait_until_quiet(opened, log)
+    again = _resolve(settings, sqlite_engine, keys, run_id, log, now)
+    assert (again.found, again.doubted) == (resolution.doubted, 0)
+
+
+def _resolve(settings, engine, keys, run_id, log, now):
+    """Resolve two hours later, by the log of a few seconds and a word an hour to both sides."""
+    early, later = (
+        f"{at.isoformat()} relay postfix/anvil[1]: statistics\n"
+        for at in (now - timedelta(hours=1), now + timedelta(hours=1))
+    )
+    with log.open(encoding="utf-8") as lines:
+        return resolving.resolve_by_log(
+            settings, engine, keys, run_id, [early, *lines, later],
+            now=now + timedelta(hours=2), zone=UTC,
+        )  # fmt: skip
 
 
 def _has_sent(engine, run_id, count):

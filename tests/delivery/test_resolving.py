@@ -5,25 +5,47 @@ from __future__ import annotations
 from datetime import UTC, timedelta
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
+from newsletter.audience import tokens
+from newsletter.config import Keys, Relay
 from newsletter.delivery import resolving
 from newsletter.delivery.dispatch import dispatch
 from newsletter.delivery.endpoints import Deadlines
-from newsletter.delivery.resolving import Resolution
+from newsletter.delivery.resolving import Resolution, Why
 from newsletter.errors import ConfigError
 from newsletter.store import database, schema
+from newsletter.store.schema import subscriber
 from tests.delivery.scenery import start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
 
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+FAST = Deadlines(backoff=0.001)
 
-def log_of(sink, now):
+
+def say(at, word):
+    return f"{at.isoformat()} relay {word}\n"
+
+
+def log_of(sink, now, *, since=-HOUR, until=HOUR):
     """The log a Postfix would have written of what the sink took."""
-    yield f"{now.isoformat()} relay postfix/smtpd[1]: connect\n"
+    yield say(now + since, "postfix/smtpd[1]: connect")
     for number, accepted in enumerate(sink.accepted()):
-        head = f"{(now + timedelta(seconds=1)).isoformat()} relay postfix"
-        yield f"{head}/cleanup[2]: Q{number}: message-id={accepted.message_id}\n"
-        yield f"{head}/qmgr[3]: Q{number}: from=<x@example.org>, size=1, nrcpt=1 (queue active)\n"
+        yield say(now, f"postfix/cleanup[2]: Q{number}: message-id={accepted.message_id}")
+        yield say(now, f"postfix/qmgr[3]: Q{number}: from=<x@example.org>, size=1 (queue active)")
+    yield say(now + until, "postfix/anvil[4]: statistics")
+
+
+@pytest.fixture
+def resolve(engine, settings, keys, now):
+    """Settle a run of *now* by a log, two hours later."""
+
+    def resolve(run_id, lines, *, settings=settings, keys=keys):
+        return resolving.resolve_by_log(
+            settings, engine, keys, run_id, lines, now=now + 2 * HOUR, zone=UTC
+        )
+
+    return resolve
 
 
 @pytest.fixture
@@ -36,7 +58,7 @@ def in_doubt(engine, settings, keys, now, start_sink):
     def go(at=now):
         return dispatch(
             with_relay(settings, sink.url, connections=1, window=0), engine, keys, run_id,
-            clock=lambda: at, deadlines=Deadlines(backoff=0.001),
+            clock=lambda: at, deadlines=FAST,
         )  # fmt: skip
 
     assert go().tally.unknown == 2
@@ -44,26 +66,146 @@ def in_doubt(engine, settings, keys, now, start_sink):
 
 
 def test_a_log_that_covers_them_settles_each_and_the_run_ends_exactly_once_each(
-    engine, settings, keys, now, in_doubt
+    engine, now, in_doubt, resolve
 ):
     sink, run_id, go = in_doubt
-    late = f"{(now + timedelta(minutes=1)).isoformat()} relay postfix/anvil[4]: statistics\n"
-    lines = [*log_of(sink, now - timedelta(minutes=1)), late]
-    resolution = resolving.resolve_by_log(
-        settings, engine, keys, run_id, lines, now=now + timedelta(minutes=2), zone=UTC
-    )
-    assert resolution == Resolution(found=1, absent=1, doubted=0)
-    assert go(now + timedelta(minutes=3)).tally.sent == 8
+    assert resolve(run_id, log_of(sink, now)) == Resolution(found=1, absent=1, doubted=0)
+    assert go(now + 3 * HOUR).tally.sent == 8
     assert sorted(a.recipient for a in sink.accepted()) == sorted(states_of(engine, run_id))
 
 
-def test_a_log_that_ends_too_early_proves_presence_only(engine, settings, keys, now, in_doubt):
+def doubts(resolution, why):
+    """Whether it proves a presence, never an absence, and says why."""
+    return resolution == Resolution(found=1, absent=0, doubted=1, why={why: 1})
+
+
+@pytest.mark.parametrize(
+    "reach", [{"since": -9 * MINUTE}, {"until": 9 * MINUTE}, {"until": timedelta(seconds=7)}]
+)
+def test_a_log_that_reaches_too_little_to_a_side_proves_presence_only(
+    engine, now, in_doubt, resolve, reach
+):
     sink, run_id, _ = in_doubt
-    lines = list(log_of(sink, now - timedelta(minutes=1)))
-    resolution = resolving.resolve_by_log(
-        settings, engine, keys, run_id, lines, now=now + timedelta(minutes=2), zone=UTC
-    )
-    assert resolution == Resolution(found=1, absent=0, doubted=1)
+    assert doubts(resolve(run_id, log_of(sink, now, **reach)), Why.UNCOVERED)
+    assert states_of(engine, run_id)["lecteur2@lecteurs.example"] == "unknown"
+
+
+def test_a_log_that_lacks_a_reader_known_to_be_sent_proves_presence_only(now, in_doubt, resolve):
+    sink, run_id, _ = in_doubt
+    gone = next(a for a in sink.accepted() if a.recipient.startswith("lecteur5@"))
+    lines = [line for line in log_of(sink, now) if gone.message_id not in line]
+    assert doubts(resolve(run_id, lines), Why.INCOMPLETE)
+
+
+def message_line(engine, keys, now, run_id, queue_id="Q99"):
+    """What cleanup says of a message of a run to lecteur2."""
+    with database.read(engine) as connection:
+        reader = connection.scalar(
+            select(subscriber.c.id).where(subscriber.c.address == "lecteur2@lecteurs.example")
+        )
+    token = tokens.sign(keys, tokens.Purpose.MESSAGE, reader, run_id)
+    return say(now, f"postfix/cleanup[2]: {queue_id}: message-id=<{token}@example.org>")
+
+
+def test_a_message_begun_and_not_queued_is_not_absent(engine, keys, now, in_doubt, resolve):
+    sink, run_id, _ = in_doubt
+    first, *lines = log_of(sink, now)
+    begun = message_line(engine, keys, now, run_id)
+    assert doubts(resolve(run_id, [first, begun, *lines]), Why.BEGUN)
+
+
+def test_a_message_of_another_run_says_nothing_of_this_one(engine, keys, now, in_doubt, resolve):
+    sink, run_id, _ = in_doubt
+    first, *lines = log_of(sink, now)
+    other = message_line(engine, keys, now, run_id + 1)
+    found = resolve(run_id, [first, other, *lines])
+    assert found == Resolution(found=1, absent=1, doubted=0)
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["postfix/master[2]: daemon started -- version 3.7.11", "rsyslogd: 812 messages lost"],
+)
+def test_a_relay_that_began_anew_or_lost_lines_proves_presence_only(now, in_doubt, resolve, word):
+    sink, run_id, _ = in_doubt
+    *lines, last = log_of(sink, now)
+    assert doubts(resolve(run_id, [*lines, say(now + MINUTE, word), last]), Why.HOLE)
+
+
+def test_where_several_relays_are_set_a_log_proves_presence_only(settings, now, in_doubt, resolve):
+    sink, run_id, _ = in_doubt
+    several = settings.model_copy(update={"relays": (Relay(url="smtp://b.example.org"),)})
+    assert doubts(resolve(run_id, log_of(sink, now), settings=several), Why.SEVERAL)
+
+
+def test_what_went_through_another_relay_is_not_absent(
+    engine, settings, keys, now, start_sink, resolve
+):
+    ours = start_sink(name="ours.jsonl")
+    others = start_sink(Manners(rules=[Rule("accepted", "drop", times=1)]), name="others.jsonl")
+    run_id = start_run(engine, now, readers=40)
+    one = with_relay(settings, ours.url, connections=1, window=0)
+    both = one.model_copy(update={"relays": (Relay(url=others.url, connections=1, window=0),)})
+    dispatch(both, engine, keys, run_id, clock=lambda: now, deadlines=FAST)
+    found = resolve(run_id, log_of(ours, now), settings=one)
+    assert (found.absent, found.why) == (0, {Why.INCOMPLETE: 1})
+
+
+def test_what_an_earlier_dispatch_sent_through_a_relay_that_took_nobody_else_is_not_absent(
+    engine, settings, keys, now, start_sink, resolve
+):
+    rules = [Rule("accepted", "drop", times=1), Rule("banner", "drop", skip=1)]
+    first, second = start_sink(Manners(rules=rules)), start_sink(name="second.jsonl")
+    run_id = start_run(engine, now, readers=8)
+    for sink in (first, second):
+        through = with_relay(settings, sink.url, connections=1, window=0)
+        dispatch(through, engine, keys, run_id, clock=lambda: now, deadlines=FAST)
+    assert (len(first.accepted()), len(second.accepted())) == (1, 7)
+    found = resolve(run_id, log_of(second, now))
+    assert (found.absent, found.why) == (0, {Why.UNWITNESSED: 1})
+
+
+def test_a_file_that_is_no_log_of_a_relay_proves_nothing(now, in_doubt, resolve):
+    _, run_id, _ = in_doubt
+    lines = [say(now + shift, "CRON[77]: (root) CMD (run-parts)") for shift in (-HOUR, HOUR)]
+    expected = Resolution(found=0, absent=0, doubted=2, why={Why.INCOMPLETE: 2})
+    assert resolve(run_id, lines) == expected
+
+
+def test_the_domain_that_the_sender_then_had_does_not_matter(
+    engine, settings, keys, now, start_sink, resolve
+):
+    sink = start_sink(Manners(rules=[Rule("accepted", "drop", "lecteur1@", 1)]))
+    run_id = start_run(engine, now, readers=8)
+    sender = settings.sender.model_copy(update={"address": "lettre@Essai.Example"})
+    spelled = settings.model_copy(update={"sender": sender})
+    towards_sink = with_relay(spelled, sink.url, connections=1, window=0)
+    dispatch(towards_sink, engine, keys, run_id, clock=lambda: now, deadlines=FAST)
+    assert sink.accepted()[0].message_id.endswith("@Essai.Example>")
+    assert resolve(run_id, log_of(sink, now)) == Resolution(found=1, absent=0, doubted=0)
+
+
+def test_a_key_added_since_changes_nothing(keys, now, in_doubt, resolve):
+    sink, run_id, _ = in_doubt
+    newer = Keys(versions={**keys.versions, 2: b"\x05" * 32}, pepper=keys.pepper)
+    found = resolve(run_id, log_of(sink, now), keys=newer)
+    assert found == Resolution(found=1, absent=1, doubted=0)
+
+
+def test_who_is_sent_to_again_while_the_log_is_read_is_another_doubt(
+    engine, now, in_doubt, resolve
+):
+    sink, run_id, go = in_doubt
+
+    def lines():
+        *most, last = log_of(sink, now)
+        yield from most
+        sink.manners.rules.append(Rule("accepted", "drop", "lecteur2@", 1))
+        resolving.resend(engine, run_id, now=now)
+        go(now + HOUR)
+        yield last
+
+    assert resolve(run_id, lines()).absent == 0
     assert states_of(engine, run_id)["lecteur2@lecteurs.example"] == "unknown"
 
 
