@@ -14,8 +14,8 @@ from newsletter.delivery.dispatch import dispatch
 from newsletter.delivery.endpoints import Deadlines
 from newsletter.delivery.resolving import Resolution, Why
 from newsletter.errors import ConfigError
-from newsletter.store import database, schema
-from newsletter.store.schema import subscriber
+from newsletter.store import database, ledger, schema
+from newsletter.store.schema import run, subscriber
 from tests.delivery.scenery import start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
 
@@ -207,6 +207,27 @@ def test_who_is_sent_to_again_while_the_log_is_read_is_another_doubt(
 
     assert resolve(run_id, lines()).absent == 0
     assert states_of(engine, run_id)["lecteur2@lecteurs.example"] == "unknown"
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_a_proof_does_not_end_a_stop(engine, now, in_doubt, resolve, done):
+    sink, run_id, go = in_doubt
+    if not done:
+        with database.write(engine) as connection:
+            connection.execute(update(run).values(state="dispatching"))
+            ledger.stop_run(connection, run_id, reason="stopped by Anne", now=now)
+    assert resolve(run_id, log_of(sink, now)).absent == 1
+    result = go(now + 3 * HOUR)
+    assert (result.reason, result.tally.sent) == (("", 8) if done else ("stopped", 7))
+
+
+def test_a_person_s_word_ends_a_stop(engine, now, in_doubt):
+    _, run_id, go = in_doubt
+    with database.write(engine) as connection:
+        connection.execute(update(run).values(state="dispatching"))
+        ledger.stop_run(connection, run_id, reason="stopped by Anne", now=now)
+    resolving.resend(engine, run_id, now=now)
+    assert go().tally.sent == 8
 
 
 def test_a_person_may_have_them_sent_again(engine, now, in_doubt):
