@@ -25,7 +25,7 @@ from newsletter.delivery.pages import StopFlag
 from newsletter.delivery.signing import load_signer
 from newsletter.delivery.smtp import submit_one
 from newsletter.delivery.states import Reply
-from newsletter.errors import ConfigError, Held, NotFound, RowError
+from newsletter.errors import ConfigError, Conflict, Held, NotFound, RowError
 from newsletter.mail.compose import Reader, compile_message
 from newsletter.mail.proofs import Summary, add_summary
 from newsletter.mail.single import Letter, compose_single, make_proof
@@ -124,7 +124,10 @@ def _begin(
     today = local_day(now, settings)
     edition = running.edition_to_send(settings, engine, issue_id, today=today, probe=probe)
     _require_readers(settings, engine, edition, today)
-    return running.start(settings, engine, edition, slot_at=slot.at, now=now)
+    try:
+        return running.start(settings, engine, edition, slot_at=slot.at, now=now)
+    except Conflict:  # another was first since we looked; its lease decides who dispatches
+        return running.read(engine, issue_id)
 
 
 def _require_readers(settings: Settings, engine: Engine, edition: Edition, today: date) -> None:

@@ -238,6 +238,34 @@ def test_a_live_dispatcher_elsewhere_is_left_alone(
     assert len(sink.accepted()) == 3
 
 
+@pytest.mark.parametrize("at_once", [False, True])
+def test_of_two_that_begin_together_one_sends_and_the_other_says_so(
+    settings, engine, keys, approved, start_sink, towards, monkeypatch, at_once
+):
+    """Both have looked at a run that nobody had begun; the other is sending before we begin."""
+    sink = start_sink()
+    turned = towards(sink)
+    ours = []
+
+    def clock():
+        if not ours and sink.record.stat().st_size:
+            ours.append(None)
+            with database.read(engine) as connection:
+                begun = runs.read_run(connection, ISSUE)
+            answers = iter([None])  # what we read before it had begun
+            with monkeypatch.context() as patched:
+                patched.setattr(
+                    "newsletter.sending.runs.read_run", lambda *_, **__: next(answers, begun)
+                )
+                ours[0] = send(turned, engine, keys, ISSUE, clock=at(SLOT), at_once=at_once)
+        return SLOT
+
+    other = send(turned, engine, keys, ISSUE, clock=clock, at_once=at_once)
+    assert ours[0].result.reason == "elsewhere"
+    assert dispatch_code(ours[0].result) is Exit.DONE
+    assert (other.state, other.result.tally.sent, len(sink.accepted())) == (RunState.DONE, 3, 3)
+
+
 def test_a_relay_that_is_down_leaves_everybody_pending_and_is_code_3(
     settings, engine, keys, approved, start_sink, towards
 ):
