@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -468,15 +469,19 @@ def test_a_full_disk_is_one_clear_line_and_nothing_is_lost(open_desk, start_sink
     judge(sink, report, unknown=3)
 
 
-def test_a_scheduler_that_is_asked_to_end_ends_cleanly(open_desk, start_sink):
-    """SIGTERM in mid-run: what was begun is answered for, the rest stays, exit 4."""
+@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("command", ["send", "run"])
+def test_a_dispatch_that_is_asked_to_end_ends_cleanly(open_desk, start_sink, command, asked):
+    """SIGTERM or Ctrl-C in mid-run: what was begun is answered for, the rest stays, exit 4."""
     sink = start_sink(reply_delay_s=0.1)
     place = begin(open_desk, sink, readers=200)  # more than it can send before it is told
-    sending = newsletter(place.desk.root, "send", place.issue, "--json")
+    arguments = ("send", place.issue) if command == "send" else ("run",)
+    sending = newsletter(place.desk.root, *arguments, "--json")
     wait_until(lambda: sink.accepted() or sending.poll() is not None)
-    sending.terminate()
+    sending.send_signal(asked)
     out, said = sending.communicate(timeout=300)
     assert sending.returncode == 4, said
+    assert ("stopping: waiting for answers" in said) is (asked is signal.SIGINT)
     assert json.loads(out)["state"] == "dispatching"
     report = place.desk.report(place.issue)
     assert report["pending"] > 0

@@ -74,9 +74,9 @@ def worker(*, as_json: AsJson = False, config: ConfigPath = None) -> int:
     """Work on batches of a run, beside others.
 
     On PostgreSQL a run is handed out in batches: start as many workers as the relays bear, on as
-    many machines. SIGTERM ends one cleanly.
+    many machines. SIGTERM or Ctrl-C ends one cleanly.
     """
-    from newsletter.cli.sending import stop_on_sigterm
+    from newsletter.cli.sending import stop_on_signal
     from newsletter.delivery.dispatch import Errand
     from newsletter.delivery.worker import work
 
@@ -86,7 +86,7 @@ def worker(*, as_json: AsJson = False, config: ConfigPath = None) -> int:
         engine=publication.engine,
         keys=publication.keys,
         clock=now,
-        stop=stop_on_sigterm(),
+        stop=stop_on_signal(),
     )
     waits = "newsletter: this worker waits for batches; SIGTERM or Ctrl-C ends it"
     work(errand, on_start=lambda: output.whisper(waits))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from datetime import datetime
@@ -62,7 +63,7 @@ def send(
         return _rehearse(publication, name, as_json=as_json)
     from newsletter.sending import send as send_issue
 
-    stop = stop_on_sigterm()
+    stop = stop_on_signal()
     with output.progress_bar(f"sending {issue_id}") as progress:
         sent = send_issue(
             publication.settings,
@@ -86,10 +87,22 @@ def run_json(issue_id: str, slot_at: datetime, state: RunState, reason: str) -> 
     return {"issue": issue_id, "slot": slot_at, "state": state.value, "reason": reason}
 
 
-def stop_on_sigterm() -> threading.Event:
-    """Let SIGTERM end a dispatch cleanly: nobody more is claimed, then exit 4 (DESIGN 6)."""
+def stop_on_signal() -> threading.Event:
+    """Let SIGTERM or Ctrl-C end a dispatch cleanly: nobody more is claimed, exit 4 (DESIGN 6).
+
+    A second Ctrl-C ends it at once, and leaves in doubt whoever is being written to.
+    """
     stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+
+    def end(number: int, _: object) -> None:
+        stop.set()
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            # Not print: the signal may have come in the middle of another line.
+            os.write(2, b"\nstopping: waiting for answers, at most 8 s\n")
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
     return stop
 
 

@@ -13,7 +13,7 @@ from newsletter.cli import output
 from newsletter.cli.app import app
 from newsletter.cli.options import AsJson, ConfigPath, Publication, now
 from newsletter.cli.output import Exit
-from newsletter.cli.sending import dispatch_code, run_json, show_result, stop_on_sigterm
+from newsletter.cli.sending import dispatch_code, run_json, show_result, stop_on_signal
 from newsletter.errors import ConfigError, TickFailed
 from newsletter.model import HeldReason, RunId, RunState
 
@@ -52,7 +52,7 @@ def run(
         return _show_decisions(decisions, {}, zone=zone, as_json=as_json)
     from newsletter.delivery.dispatch import dispatch
 
-    stop_flag = stop_on_sigterm()
+    stop_flag = stop_on_signal()
     keys = publication.keys
     results: dict[RunId, DispatchResult] = {}
 
