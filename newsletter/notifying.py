@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
+from newsletter import running
 from newsletter.config import Settings
 from newsletter.content.calendar import Slot
 from newsletter.letters import queue_for
@@ -78,7 +79,13 @@ def tell_endings(connection: Connection, settings: Settings, now: datetime) -> N
         elif run.stopped and run.reason in _PROBLEMS:
             tally = ledger.tally(connection, run.id)
             problem = translate(_PROBLEMS[run.reason], settings.publication.language)
-            words = notices.stopped_letter(settings, run, tally, problem=problem)
+            words = notices.stopped_letter(
+                settings,
+                run,
+                tally,
+                problem=problem,
+                reopenable=running.count_reopenable(connection, run.id),
+            )
             _queue(connection, settings, ("stopped", f"{_name(run)}:{run.reason}"), words, now)
 
 
@@ -89,7 +96,13 @@ def _tell_finished(connection: Connection, settings: Settings, run: Run, now: da
         unknown.append(reader.address)
         if len(unknown) == NAMED:
             break
-    words = notices.finished_letter(settings, run, tally, unknown=unknown)
+    words = notices.finished_letter(
+        settings,
+        run,
+        tally,
+        unknown=unknown,
+        reopenable=running.count_reopenable(connection, run.id),
+    )
     _queue(connection, settings, ("finished", _name(run)), words, now)
 
 

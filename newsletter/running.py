@@ -20,11 +20,21 @@ from newsletter.config import Settings
 from newsletter.content import files
 from newsletter.content.calendar import local_day, slot_near
 from newsletter.delivery.signing import load_signer
+from newsletter.delivery.states import RETRYABLE
 from newsletter.editions import Draft, draft_issue, read_frozen, wanted_json
 from newsletter.errors import ConfigError, Conflict, Held, NotFound
 from newsletter.model import DeliveryState, Edition, HeldReason, IssueId, Run, RunState
 from newsletter.publishing import approval_state
-from newsletter.store import audience, content, database, examples, ledger, owners, runs
+from newsletter.store import (
+    audience,
+    breakdown,
+    content,
+    database,
+    examples,
+    ledger,
+    owners,
+    runs,
+)
 
 # Asks whether an address answers 200 to anybody.
 Probe = Callable[[str], bool]
@@ -328,6 +338,12 @@ def report(
                 for one in ledger.readers(connection, run.id, state)
             ]
     return document
+
+
+def count_reopenable(connection: Connection, run_id: int) -> dict[str, int]:
+    """Return, by reason, how many of the refused only ``resolve --retry`` writes to again."""
+    refused = breakdown.count_refused(connection, run_id)
+    return {reason: readers for reason, readers in refused.items() if reason in RETRYABLE}
 
 
 TALLY = (

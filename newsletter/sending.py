@@ -29,7 +29,17 @@ from newsletter.errors import ConfigError, Conflict, Held, NotFound, RowError
 from newsletter.mail.compose import Reader, compile_message
 from newsletter.mail.proofs import Summary, add_summary
 from newsletter.mail.single import Letter, compose_single, make_proof
-from newsletter.model import Edition, Finding, HeldReason, IssueId, Run, RunState, Subscriber, Tally
+from newsletter.model import (
+    Edition,
+    Finding,
+    HeldReason,
+    IssueId,
+    Run,
+    RunId,
+    RunState,
+    Subscriber,
+    Tally,
+)
 from newsletter.publishing import approval_state, check, proof_number, require_rendering
 from newsletter.running import Probe, is_public
 from newsletter.store import audience, database, ledger, runs
@@ -39,11 +49,12 @@ Clock = Callable[[], datetime]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """What came of one ``send``; ``result`` is None when nothing was dispatched.
+    """What came of one ``send`` of a run; ``result`` is None when nothing was dispatched.
 
     ``doubted``: of a run that was done before, who may or may not have received it, unsettled.
     """
 
+    run_id: RunId
     issue_id: IssueId
     slot_at: datetime
     state: RunState
@@ -79,6 +90,7 @@ def send(
         with database.read(engine) as connection:
             tally = ledger.tally(connection, run.id)
         return Sent(
+            run_id=run.id,
             issue_id=issue_id,
             slot_at=run.slot_at,
             state=RunState.DONE,
@@ -91,6 +103,7 @@ def send(
     with database.read(engine) as connection:
         after = runs.read_run_by_id(connection, run.id) or run
     return Sent(
+        run_id=run.id,
         issue_id=issue_id,
         slot_at=after.slot_at,
         state=after.state,

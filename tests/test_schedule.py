@@ -446,6 +446,23 @@ def test_a_stop_by_the_machine_is_told_once(engine, desk, approved):
     assert len(desk.letters("stopped")) == 2
 
 
+def test_a_letter_says_how_the_refused_of_a_stopped_run_get_it(engine, desk, approved):
+    desk.tick(SLOT)
+    table = schema.delivery
+    with database.write(engine) as connection:
+        ledger.stop_run(connection, desk.run().id, reason="policy", now=SLOT)
+        connection.execute(
+            update(table).where(table.c.subscriber_id == 1).values(state="refused", reason="size")
+        )
+    desk.tick(SLOT + MINUTE)
+    with database.read(engine) as connection:
+        texts = connection.scalars(
+            select(schema.letter.c.text).where(schema.letter.c.kind == "stopped")
+        ).all()
+    assert all(f"newsletter resolve {ISSUE} --retry size\n" in text for text in texts)
+    assert len(texts) == 2
+
+
 # --- run --at -----------------------------------------------------------------------------------
 
 

@@ -18,9 +18,14 @@ from newsletter.errors import ConfigError
 from newsletter.model import IssueId, Run, RunState, Tally
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from newsletter.delivery.dispatch import DispatchResult
     from newsletter.sending import Sent
 
+
+# Why a dispatch stops a run: nobody goes on before the cause is mended.
+NEEDS_MENDING = frozenset({"policy", "configuration", "canary"})
 
 By = Annotated[
     str, typer.Option("--by", metavar="NAME", help="Who says so (default: your login name).")
@@ -78,7 +83,7 @@ def send(
     if as_json:
         output.show_json(run_json(sent.issue_id, sent.slot_at, sent.state, sent.reason))
     else:
-        _show_sent(sent)
+        _show_sent(publication.engine, sent)
     return Exit.DECIDE if sent.doubted else dispatch_code(sent.result)
 
 
@@ -116,34 +121,52 @@ def dispatch_code(result: DispatchResult | None) -> Exit:
         return Exit.DONE
     if result.reason == "relay":
         return Exit.OUTSIDE
-    if result.reason in {"policy", "configuration", "canary"}:
+    if result.reason in NEEDS_MENDING:
         return Exit.DECIDE
     if not result.finished:
         return Exit.UNFINISHED
     return Exit.DECIDE if result.tally.unknown > result.tally.left else Exit.DONE
 
 
-def _show_sent(sent: Sent) -> None:
+def _show_sent(engine: Engine, sent: Sent) -> None:
     result = sent.result
     if result is None:
         output.say(f"{sent.issue_id}: {sent.reason or sent.state.value}")
+        _say_remedies(engine, sent.run_id, sent.issue_id)
         _say_doubted(sent.issue_id, sent.doubted)
     else:
-        show_result(sent.issue_id, result)
+        show_result(engine, sent.issue_id, result)
 
 
-def show_result(issue_id: str, result: DispatchResult) -> None:
+def show_result(engine: Engine, issue_id: str, result: DispatchResult) -> None:
+    """Say how a dispatch ended, and what is left to a person."""
     if result.reason == "elsewhere":
         output.say(f"{issue_id}: another process is sending it; nothing to do here")
         return
     output.say(f"{issue_id}: {_say_tally(result.tally)}")
     if result.problem:
         output.say(f"    {result.reason}: {result.problem}")
+    _say_remedies(engine, result.run_id, issue_id, is_stopped=result.reason in NEEDS_MENDING)
     if not result.finished and result.reason in {"terminated", "stopped"}:
         output.say(f"    newsletter send {issue_id} goes on")
     if result.due_at:
         output.say(f"    the next deferred reader is due at {result.due_at:%H:%M} UTC")
     _say_doubted(issue_id, result.tally.unknown - result.tally.left)
+
+
+def _say_remedies(engine: Engine, run_id: int, issue_id: str, *, is_stopped: bool = False) -> None:
+    """Name the commands that go on once the cause is mended: ``send`` alone reopens nobody."""
+    from newsletter import running
+    from newsletter.store import database
+
+    with database.read(engine) as connection:
+        reopenable = running.count_reopenable(connection, run_id)
+    for reason, readers in reopenable.items():
+        output.say(f"    {readers} refused for {reason}: send alone does not write to them again")
+    if reopenable or is_stopped:
+        steps = [f"newsletter resolve {issue_id} --retry {reason}" for reason in reopenable]
+        steps.append(f"newsletter send {issue_id}")
+        output.say("    mend it, then: " + " and ".join(steps))
 
 
 def _say_doubted(issue_id: str, count: int) -> None:

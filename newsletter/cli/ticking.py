@@ -18,6 +18,8 @@ from newsletter.errors import ConfigError, TickFailed
 from newsletter.model import HeldReason, RunId, RunState
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from newsletter.delivery.dispatch import DispatchResult
     from newsletter.schedule import Decision
 
@@ -49,7 +51,7 @@ def run(
     zone = settings.publication.zone
     if at is not None:
         decisions = schedule.at(settings, engine, _instant(at, zone))
-        return _show_decisions(decisions, {}, zone=zone, as_json=as_json)
+        return _show_decisions(engine, decisions, {}, zone=zone, as_json=as_json)
     from newsletter.delivery.dispatch import dispatch
 
     stop_flag = stop_on_signal()
@@ -64,7 +66,9 @@ def run(
         why = "; ".join(report.errors)
         raise TickFailed(why, remedy="mend that, then: newsletter run")
     decisions = tuple(report.decisions) or (schedule.next_departure(settings, engine, report.at),)
-    return _show_decisions(decisions, results, zone=zone, as_json=as_json, problems=report.errors)
+    return _show_decisions(
+        engine, decisions, results, zone=zone, as_json=as_json, problems=report.errors
+    )
 
 
 def _instant(text: str, zone: ZoneInfo) -> datetime:
@@ -80,6 +84,7 @@ def _instant(text: str, zone: ZoneInfo) -> datetime:
 
 
 def _show_decisions(
+    engine: Engine,
     decisions: Sequence[Decision],
     results: Mapping[RunId, DispatchResult],
     *,
@@ -93,7 +98,7 @@ def _show_decisions(
         output.show_json(document | {"errors": [*problems]} if problems else document)
     else:
         for one in decisions:
-            _show_decision(one, _result_of(one, results), zone)
+            _show_decision(engine, one, _result_of(one, results), zone)
         for problem in problems:
             output.whisper(problem)
     codes = {_decision_code(one, _result_of(one, results)) for one in decisions}
@@ -114,11 +119,13 @@ def _decision_json(decision: Decision, result: DispatchResult | None) -> dict[st
     return run_json(decision.issue_id, decision.slot_at, state, reason)
 
 
-def _show_decision(decision: Decision, result: DispatchResult | None, zone: ZoneInfo) -> None:
+def _show_decision(
+    engine: Engine, decision: Decision, result: DispatchResult | None, zone: ZoneInfo
+) -> None:
     from newsletter.sending import say_instant
 
     if result is not None:
-        show_result(decision.issue_id, result)
+        show_result(engine, decision.issue_id, result)
         return
     said = decision.reason
     if decision.state is RunState.DUE:

@@ -8,7 +8,7 @@ Each text is one English source string, whole, and its translation in ``locale/*
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from newsletter.config import Settings
@@ -193,6 +193,26 @@ mended, this goes on where it stood:
     newsletter doctor
     newsletter send {issue}
 """
+_REFUSED_TEXT = """\
+Hello,
+
+The sending of the issue of {day} has been stopped, for going on would have done harm: {problem}
+
+Sent: {sent} of {audience}. Refused for a cause that can be mended: {reopenable}; nothing writes \
+to them again until they are reopened. The other readers are waiting and nobody is lost. Once the \
+cause is mended, this goes on where it stood:
+
+    newsletter doctor
+{retry}
+    newsletter send {issue}
+"""
+_REOPEN_TEXT = """\
+Refused for a cause that can be mended: {reopenable}. They do not have the issue, and nothing \
+writes to them again until they are reopened. Once the cause is mended:
+
+{retry}
+    newsletter send {issue}
+"""
 
 
 def held_letter(
@@ -219,22 +239,44 @@ def reminder_letter(
 
 
 def finished_letter(
-    settings: Settings, run: Run, tally: Tally, *, unknown: Sequence[str] = ()
+    settings: Settings,
+    run: Run,
+    tally: Tally,
+    *,
+    unknown: Sequence[str] = (),
+    reopenable: Mapping[str, int] | None = None,
 ) -> Words:
-    """Say how a run ended; name the readers of whom nobody knows."""
+    """Say how a run ended; name the readers of whom nobody knows, and what reopens the refused."""
     facts = {**_facts(settings, run.issue_id, run.slot_at), **_counts(tally)}
     expired = tally.expired > 0
     text = _say(settings, _EXPIRED_TEXT if expired else _DONE_TEXT, **facts)
+    if reopenable:
+        text += "\n" + _say(settings, _REOPEN_TEXT, **facts, **_retry(run, reopenable))
     if unknown:
         text += "\n" + _say(settings, _UNKNOWN_TEXT, **facts)
         text += "".join(f"\n    {address}" for address in unknown) + "\n"
     return _say(settings, _EXPIRED_SUBJECT if expired else _DONE_SUBJECT, **facts), text
 
 
-def stopped_letter(settings: Settings, run: Run, tally: Tally, *, problem: str) -> Words:
+def stopped_letter(
+    settings: Settings,
+    run: Run,
+    tally: Tally,
+    *,
+    problem: str,
+    reopenable: Mapping[str, int] | None = None,
+) -> Words:
     """Say that a run was stopped: by the circuit breaker, the canary, or a configuration fault."""
     facts = {**_facts(settings, run.issue_id, run.slot_at), **_counts(tally), "problem": problem}
-    return _say(settings, _STOPPED_SUBJECT, **facts), _say(settings, _STOPPED_TEXT, **facts)
+    facts |= _retry(run, reopenable or {})
+    text = _say(settings, _REFUSED_TEXT if reopenable else _STOPPED_TEXT, **facts)
+    return _say(settings, _STOPPED_SUBJECT, **facts), text
+
+
+def _retry(run: Run, reopenable: Mapping[str, int]) -> dict[str, str | int]:
+    """How many were refused for each reason that ``resolve`` reopens, and its commands."""
+    retry = [f"    newsletter resolve {run.issue_id} --retry {reason}" for reason in reopenable]
+    return {"reopenable": sum(reopenable.values()), "retry": "\n".join(retry)}
 
 
 def _facts(settings: Settings, issue_id: IssueId, slot_at: datetime) -> dict[str, str | int]:

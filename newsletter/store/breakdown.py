@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
+from newsletter.model import DeliveryState
 from newsletter.store.schema import delivery, event, subscriber
 
 _ADDRESS = func.coalesce(delivery.c.address, subscriber.c.address, "")
@@ -27,6 +28,17 @@ def count_by_domain(connection: Connection, run_id: int) -> list[tuple[str, str,
     else:
         domain = func.split_part(_ADDRESS, "@", 2)
     return _count(connection, run_id, func.lower(domain))
+
+
+def count_refused(connection: Connection, run_id: int) -> dict[str, int]:
+    """Return how many are refused for each reason, in the order of the alphabet."""
+    rows = connection.execute(
+        select(delivery.c.reason, func.count())
+        .where(delivery.c.run_id == run_id, delivery.c.state == DeliveryState.REFUSED)
+        .group_by(delivery.c.reason)
+        .order_by(delivery.c.reason)
+    )
+    return {row[0]: row[1] for row in rows}
 
 
 def _count(

@@ -105,6 +105,26 @@ def test_a_stopped_run_gives_the_cause_and_the_way_on(settings):
     assert "newsletter send 2026-05-07" in text
 
 
+REFUSED = Tally(audience=30, sent=10, pending=12, refused=8)
+
+
+@pytest.mark.parametrize("letter", ["stopped", "finished"])
+def test_what_can_be_mended_names_the_command_that_reopens_the_refused(settings, letter):
+    reopenable = {"policy": 5, "size": 2}
+    if letter == "stopped":
+        text = notices.stopped_letter(
+            settings, RUN, REFUSED, problem="550 5.7.1", reopenable=reopenable
+        )[1]
+    else:
+        text = notices.finished_letter(settings, RUN, REFUSED, reopenable=reopenable)[1]
+    assert "se répare\u00a0: 7" in text
+    assert (
+        "\n    newsletter resolve 2026-05-07 --retry policy"
+        "\n    newsletter resolve 2026-05-07 --retry size"
+        "\n    newsletter send 2026-05-07\n"
+    ) in text
+
+
 def test_english_letters_are_the_sources(settings):
     publication = settings.publication.model_copy(update={"language": "en"})
     english = settings.model_copy(update={"publication": publication})

@@ -40,6 +40,11 @@ def test_readers_are_counted_by_reason_the_most_frequent_first(engine, run_id):
         ]
 
 
+def test_the_refused_are_counted_by_reason(engine, run_id):
+    with database.read(engine) as connection:
+        assert breakdown.count_refused(connection, run_id) == {"policy": 2}
+
+
 def test_a_domain_is_one_in_any_case_and_the_erased_have_none(engine, run_id):
     with database.read(engine) as connection:
         assert set(breakdown.count_by_domain(connection, run_id)) == {

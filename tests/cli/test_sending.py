@@ -1,0 +1,88 @@
+"""What `send` tells a person at the end of a dispatch: the count, what is left to do, how."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+
+from newsletter import publishing, running
+from newsletter.cli.app import run
+from newsletter.cli.output import Exit
+from newsletter.config import load_settings
+from newsletter.model import IssueId
+from newsletter.store import database
+from newsletter.store.opening import open_store
+from tests.delivery.sink import Manners, Rule, Sink
+from tests.pressroom import add_reader, open_publication, write_issue
+
+ISSUE = IssueId("2026-05-07")
+READERS = 12
+
+
+@pytest.fixture
+def place(tmp_path, capsys):
+    """An approved issue, readers, a relay whose manners a test sets; `say` runs a command."""
+    with Sink(tmp_path / "record.jsonl", Manners()) as sink:
+        relay = f'[relay]\nurl = "{sink.url}"\nconnections = 1\nwindow = 1\n'
+        open_publication(tmp_path, relay)
+        settings = load_settings(tmp_path / "newsletter.toml", environ={})
+        engine = open_store(settings)
+        now = datetime.now(UTC)
+        running.is_restored(settings, engine, now)
+        with database.write(engine) as connection:
+            for number in range(1, READERS + 1):
+                add_reader(connection, number)
+        write_issue(settings, ISSUE)
+        publishing.approve(
+            settings, engine, ISSUE, by="Camille Exemple", now=now - timedelta(days=1)
+        )
+
+        def say(*arguments):
+            code = run([*arguments, "--config", str(tmp_path)])
+            printed = capsys.readouterr()
+            return code, printed.out, printed.err
+
+        yield SimpleNamespace(sink=sink, say=say, engine=engine)
+        engine.dispose()
+
+
+def refuse(place, reply, stage="dot", who="lectrice"):
+    place.sink.manners.rules = [Rule(stage, reply, who)]
+
+
+# --- a run that stopped itself -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"), [("550 5.7.1 policy", "policy"), ("552 5.3.4 too large", "size")]
+)
+def test_what_mends_a_stopped_run_reaches_its_refused_readers_too(place, reply, reason):
+    refuse(place, reply)
+    code, out, _ = place.say("send", ISSUE, "--now")
+    assert (code, "5 refused" in out) == (Exit.DECIDE, True)
+    assert f"5 refused for {reason}: send alone does not write to them again" in out
+    remedy = f"newsletter resolve {ISSUE} --retry {reason} and newsletter send {ISSUE}"
+    assert f"mend it, then: {remedy}\n" in out
+
+    place.sink.manners.rules = []
+    for step in remedy.split(" and "):
+        assert place.say(*step.split()[1:])[0] == Exit.DONE
+    assert len({one.recipient for one in place.sink.accepted()}) == READERS
+
+
+def test_send_alone_says_whom_it_left_out(place):
+    refuse(place, "550 5.7.1 policy")
+    place.say("send", ISSUE, "--now")
+    place.sink.manners.rules = []
+    for _ in ("goes on", "again, when it is done"):
+        _, out, _ = place.say("send", ISSUE)
+        assert "5 refused for policy" in out
+        assert f"newsletter resolve {ISSUE} --retry policy and newsletter send {ISSUE}\n" in out
+
+
+def test_a_stop_that_refused_nobody_goes_on_by_send(place):
+    refuse(place, "530 5.7.0 authenticate first", stage="mail", who="")
+    code, out, _ = place.say("send", ISSUE, "--now")
+    assert (code, f"    mend it, then: newsletter send {ISSUE}\n" in out) == (Exit.DECIDE, True)
