@@ -17,7 +17,7 @@ from newsletter.letters import queue_for
 from newsletter.mail import notices
 from newsletter.mail.notices import Words
 from newsletter.model import DeliveryState, Finding, HeldReason, Run, RunState
-from newsletter.store import ledger, runs
+from newsletter.store import breakdown, ledger, runs
 from newsletter.words import say, translate
 
 # When nothing is approved so long before the slot, the editors are reminded.
@@ -101,6 +101,7 @@ def _tell_finished(connection: Connection, settings: Settings, run: Run, now: da
         run,
         tally,
         unknown=unknown,
+        doubts=breakdown.list_doubts(connection, run.id),
         reopenable=running.count_reopenable(connection, run.id),
     )
     _queue(connection, settings, ("finished", _name(run)), words, now)

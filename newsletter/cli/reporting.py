@@ -13,6 +13,7 @@ from newsletter.cli import output
 from newsletter.cli.app import app
 from newsletter.cli.options import AsJson, ConfigPath, IssueArgument, Publication, now
 from newsletter.cli.output import Exit
+from newsletter.cli.sending import show_doubts
 from newsletter.errors import ConfigError
 from newsletter.model import DeliveryState, IssueId
 
@@ -50,6 +51,7 @@ def report(
     if events:
         return _print_events(engine, name, as_json=as_json)
     document = running.report(engine, name, state=state)
+    document["doubts"] = _list_doubts(engine, name)
     if by is not None:
         document[f"by_{by.value}"] = _break_down(engine, name, by)
     if as_json:
@@ -75,6 +77,15 @@ def _print_events(engine: Engine, name: IssueId, *, as_json: bool) -> int:
         for event in events:
             output.show_json_line(event)
     return Exit.DONE
+
+
+def _list_doubts(engine: Engine, name: IssueId) -> list[str]:
+    from newsletter import running
+    from newsletter.store import breakdown, database
+
+    run_id = running.read(engine, name).id
+    with database.read(engine) as connection:
+        return breakdown.list_doubts(connection, run_id)
 
 
 def _break_down(engine: Engine, name: IssueId, by: Breakdown) -> list[dict[str, Any]]:
@@ -103,6 +114,7 @@ def show_report(document: dict[str, Any]) -> None:
     for name in TALLY[9:]:
         if document[name]:
             output.say(f"    of them {document[name]} {name}")
+    show_doubts(document["doubts"])
     for reader in document.get("readers", ()):
         shown = (reader["reason"], reader["reply"])
         output.say(f"    {reader['address'] or '(erased)'}  " + "  ".join(filter(None, shown)))

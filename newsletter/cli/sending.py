@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -157,16 +158,24 @@ def show_result(engine: Engine, issue_id: str, result: DispatchResult) -> None:
 def _say_remedies(engine: Engine, run_id: int, issue_id: str, *, is_stopped: bool = False) -> None:
     """Name the commands that go on once the cause is mended: ``send`` alone reopens nobody."""
     from newsletter import running
-    from newsletter.store import database
+    from newsletter.store import breakdown, database
 
     with database.read(engine) as connection:
         reopenable = running.count_reopenable(connection, run_id)
+        doubts = breakdown.list_doubts(connection, run_id)
+    show_doubts(doubts)
     for reason, readers in reopenable.items():
         output.say(f"    {readers} refused for {reason}: send alone does not write to them again")
     if reopenable or is_stopped:
         steps = [f"newsletter resolve {issue_id} --retry {reason}" for reason in reopenable]
         steps.append(f"newsletter send {issue_id}")
         output.say("    mend it, then: " + " and ".join(steps))
+
+
+def show_doubts(doubts: Iterable[str]) -> None:
+    """Ask a person about what a run could not believe."""
+    for doubt in doubts:
+        output.say(f"    in doubt: {doubt} — ask its postmaster, or whoever runs the relay")
 
 
 def _say_doubted(issue_id: str, count: int) -> None:

@@ -213,6 +213,11 @@ writes to them again until they are reopened. Once the cause is mended:
 {retry}
     newsletter send {issue}
 """
+_DOUBTS_TEXT = """\
+So many addresses were refused at once that this may be a fault of their domain or of the relay. \
+They did not get the issue, and nobody was struck off the list. Ask the postmaster of the domain, \
+or whoever runs the relay:
+"""
 
 
 def held_letter(
@@ -245,13 +250,20 @@ def finished_letter(
     *,
     unknown: Sequence[str] = (),
     reopenable: Mapping[str, int] | None = None,
+    doubts: Sequence[str] = (),
 ) -> Words:
-    """Say how a run ended; name the readers of whom nobody knows, and what reopens the refused."""
+    """Say how a run ended; name the readers of whom nobody knows, and what reopens the refused.
+
+    *doubts* are sentences: who refused so many addresses that it may be mistaken.
+    """
     facts = {**_facts(settings, run.issue_id, run.slot_at), **_counts(tally)}
     expired = tally.expired > 0
     text = _say(settings, _EXPIRED_TEXT if expired else _DONE_TEXT, **facts)
     if reopenable:
         text += "\n" + _say(settings, _REOPEN_TEXT, **facts, **_retry(run, reopenable))
+    if doubts:
+        text += "\n" + _say(settings, _DOUBTS_TEXT, **facts)
+        text += "".join(f"\n    {doubt}" for doubt in doubts) + "\n"
     if unknown:
         text += "\n" + _say(settings, _UNKNOWN_TEXT, **facts)
         text += "".join(f"\n    {address}" for address in unknown) + "\n"

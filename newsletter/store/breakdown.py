@@ -55,6 +55,16 @@ def _count(
     return [(row[0], row[1], row[2]) for row in rows]
 
 
+def list_doubts(connection: Connection, run_id: int) -> list[str]:
+    """Return what a run could not believe and asks a person about: sentences, oldest first."""
+    details = connection.scalars(
+        select(event.c.detail)
+        .where(event.c.run_id == run_id, event.c.kind.endswith("_in_doubt", autoescape=True))
+        .order_by(event.c.id)
+    )
+    return list(dict.fromkeys(details))  # a run that was reopened may have said it twice
+
+
 def stream_events(connection: Connection, run_id: int) -> Iterator[dict[str, Any]]:
     """Yield the facts kept about a run and its readers, without addresses or raw mail."""
     rows = connection.execute(

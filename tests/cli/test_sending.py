@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
+from sqlalchemy import select
 
-from newsletter import publishing, running
+from newsletter import notifying, publishing, running
 from newsletter.cli.app import run
 from newsletter.cli.output import Exit
 from newsletter.config import load_settings
 from newsletter.model import IssueId
-from newsletter.store import database
+from newsletter.store import database, schema
 from newsletter.store.opening import open_store
 from tests.delivery.sink import Manners, Rule, Sink
 from tests.pressroom import add_reader, open_publication, write_issue
@@ -44,7 +46,7 @@ def place(tmp_path, capsys):
             printed = capsys.readouterr()
             return code, printed.out, printed.err
 
-        yield SimpleNamespace(sink=sink, say=say, engine=engine)
+        yield SimpleNamespace(sink=sink, say=say, engine=engine, settings=settings)
         engine.dispose()
 
 
@@ -86,3 +88,45 @@ def test_a_stop_that_refused_nobody_goes_on_by_send(place):
     refuse(place, "530 5.7.0 authenticate first", stage="mail", who="")
     code, out, _ = place.say("send", ISSUE, "--now")
     assert (code, f"    mend it, then: newsletter send {ISSUE}\n" in out) == (Exit.DECIDE, True)
+
+
+# --- a run that could not believe what it heard --------------------------------------------------
+
+
+@pytest.fixture
+def doubtful(place):
+    """Half of the readers are at a domain that says that nobody is there."""
+    with database.write(place.engine) as connection:
+        for number in range(101, 131):
+            address = f"lectrice{number}@perdu.example"
+            add_reader(connection, number, address=address, address_key=address)
+    refuse(place, "550 5.1.1 nobody", stage="rcpt", who="@perdu.example")
+    return place
+
+
+DOUBT = "perdu.example: 30 addresses refused at once; nobody suppressed"
+
+
+def test_send_asks_about_a_domain_that_lost_everybody(doubtful):
+    for _ in ("sent", "again"):
+        code, out, _ = doubtful.say("send", ISSUE, "--now")
+        assert (code, f"    in doubt: {DOUBT} — ask its postmaster" in out) == (Exit.DONE, True)
+
+
+def test_a_report_tells_what_is_in_doubt_to_people_and_programs(doubtful):
+    doubtful.say("send", ISSUE, "--now")
+    assert f"in doubt: {DOUBT}" in doubtful.say("report", ISSUE)[1]
+    assert json.loads(doubtful.say("report", ISSUE, "--json")[1])["doubts"] == [DOUBT]
+
+
+def test_a_run_without_doubts_has_none(place):
+    assert "in doubt" not in place.say("send", ISSUE, "--now")[1]
+    assert json.loads(place.say("report", ISSUE, "--json")[1])["doubts"] == []
+
+
+def test_the_letter_at_the_end_asks_about_it_too(doubtful):
+    doubtful.say("send", ISSUE, "--now")
+    with database.write(doubtful.engine) as connection:
+        notifying.tell_endings(connection, doubtful.settings, datetime(2026, 5, 7, 12, tzinfo=UTC))
+        (text, *_) = connection.scalars(select(schema.letter.c.text)).all()
+    assert DOUBT in text

@@ -60,3 +60,18 @@ def test_events_name_readers_by_number_only(engine, run_id, now):
         assert list(breakdown.stream_events(connection, run_id)) == [
             {"at": now, "kind": "refused", "reader": 2, "detail": ""}
         ]
+
+
+def test_each_doubt_of_a_run_is_listed_once_whatever_it_is_about(engine, run_id, now):
+    said = [
+        ("domain_in_doubt", "perdu.example: 22", 1),
+        ("relay_in_doubt", "the relay: 300", 1),
+        ("domain_in_doubt", "perdu.example: 22", 1),
+        ("domain_in_doubt", "autre.example: 30", None),
+    ]
+    with database.write(engine) as connection:
+        for kind, detail, run in said:
+            values = {"at": now, "kind": kind, "detail": detail, "run_id": run}
+            connection.execute(insert(schema.event).values(values))
+    with database.read(engine) as connection:
+        assert breakdown.list_doubts(connection, run_id) == ["perdu.example: 22", "the relay: 300"]
