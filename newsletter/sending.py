@@ -8,7 +8,7 @@ holiday; never approval, errors or a restored database (DESIGN 8).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -49,9 +49,9 @@ Clock = Callable[[], datetime]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """What came of one ``send`` of a run; ``result`` is None when nothing was dispatched.
+    """What came of one ``send`` of a run.
 
-    ``doubted``: of a run that was done before, who may or may not have received it, unsettled.
+    ``result`` is None when it was done before: ``tally`` says how it ended.
     """
 
     run_id: RunId
@@ -60,7 +60,7 @@ class Sent:
     state: RunState
     reason: str = ""
     result: DispatchResult | None = None
-    doubted: int = 0
+    tally: Tally = field(default_factory=Tally)
 
 
 def send(
@@ -94,8 +94,8 @@ def send(
             issue_id=issue_id,
             slot_at=run.slot_at,
             state=RunState.DONE,
-            reason="already sent",
-            doubted=tally.unknown - tally.left,
+            reason="unknown" if tally.unknown > tally.left else "already sent",
+            tally=tally,
         )
     if run.stopped:
         running.go_on(engine, issue_id)

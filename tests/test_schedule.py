@@ -350,7 +350,7 @@ def test_after_a_day_what_is_left_expires_and_the_editors_are_told(
     report = running.report(engine, ISSUE)
     assert (report["run"]["state"], report["expired"], report["sent"]) == ("done", 3, 0)
     assert [letter.subject for letter in desk.letters("finished")] == 2 * [
-        "Pas envoyé à tout le monde\u00a0: le numéro du jeudi 7 mai 2026"
+        "Aucun envoi confirmé\u00a0: le numéro du jeudi 7 mai 2026"
     ]
 
 

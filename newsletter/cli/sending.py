@@ -85,7 +85,7 @@ def send(
         output.show_json(run_json(sent.issue_id, sent.slot_at, sent.state, sent.reason))
     else:
         _show_sent(publication.engine, sent)
-    return Exit.DECIDE if sent.doubted else dispatch_code(sent.result)
+    return dispatch_code(sent.result) if sent.result else end_code(sent.tally)
 
 
 def run_json(issue_id: str, slot_at: datetime, state: RunState, reason: str) -> dict[str, Any]:
@@ -126,15 +126,22 @@ def dispatch_code(result: DispatchResult | None) -> Exit:
         return Exit.DECIDE
     if not result.finished:
         return Exit.UNFINISHED
-    return Exit.DECIDE if result.tally.unknown > result.tally.left else Exit.DONE
+    return end_code(result.tally)
+
+
+def end_code(tally: Tally) -> Exit:
+    """Return the exit code of a run that is done: 1 when somebody may not have it by our fault."""
+    doubted = tally.unknown > tally.left
+    reached_nobody = tally.refused and not (tally.sent or tally.unknown)
+    return Exit.DECIDE if doubted or tally.expired or reached_nobody else Exit.DONE
 
 
 def _show_sent(engine: Engine, sent: Sent) -> None:
     result = sent.result
     if result is None:
-        output.say(f"{sent.issue_id}: {sent.reason or sent.state.value}")
+        output.say(f"{sent.issue_id}: already sent: {_say_end(sent.tally)}")
         _say_remedies(engine, sent.run_id, sent.issue_id)
-        _say_doubted(sent.issue_id, sent.doubted)
+        _say_doubted(sent.issue_id, sent.tally.unknown - sent.tally.left)
     else:
         show_result(engine, sent.issue_id, result)
 
@@ -190,8 +197,16 @@ def _say_tally(tally: Tally) -> str:
     names = (
         "sent", "pending", "sending", "deferred", "refused", "unknown", "cancelled", "expired",
     )  # fmt: skip
-    counted = [f"{getattr(tally, name)} {name}" for name in names if getattr(tally, name)]
-    return f"{tally.audience} readers: " + (", ".join(counted) or "nobody")
+    return f"{tally.audience} readers: {_say_counts(tally, names) or 'nobody'}"
+
+
+def _say_end(tally: Tally) -> str:
+    others = _say_counts(tally, ("refused", "unknown", "cancelled", "expired"))
+    return "; ".join(filter(None, (f"{tally.sent} of {tally.audience}", others)))
+
+
+def _say_counts(tally: Tally, names: Iterable[str]) -> str:
+    return ", ".join(f"{getattr(tally, name)} {name}" for name in names if getattr(tally, name))
 
 
 def _rehearse(publication: Publication, name: IssueId, *, as_json: bool) -> int:

@@ -149,6 +149,23 @@ Who and why:
 
     newsletter report {issue}
 """
+_NOBODY_SUBJECT = "No message confirmed: the issue of {day}"
+_NOBODY_TEXT = """\
+Hello,
+
+The sending of the issue of {day} is over, and the relay confirmed no message.
+
+    audience:  {audience}
+    sent:      {sent}
+    refused:   {refused}
+    cancelled: {cancelled}
+    expired:   {expired}
+    unknown:   {unknown}
+
+Who and why:
+
+    newsletter report {issue} --by reason
+"""
 _EXPIRED_SUBJECT = "Not sent to all: the issue of {day}"
 _EXPIRED_TEXT = """\
 Hello,
@@ -257,8 +274,8 @@ def finished_letter(
     *doubts* are sentences: who refused so many addresses that it may be mistaken.
     """
     facts = {**_facts(settings, run.issue_id, run.slot_at), **_counts(tally)}
-    expired = tally.expired > 0
-    text = _say(settings, _EXPIRED_TEXT if expired else _DONE_TEXT, **facts)
+    subject, source = _words_of_end(tally)
+    text = _say(settings, source, **facts)
     if reopenable:
         text += "\n" + _say(settings, _REOPEN_TEXT, **facts, **_retry(run, reopenable))
     if doubts:
@@ -267,7 +284,13 @@ def finished_letter(
     if unknown:
         text += "\n" + _say(settings, _UNKNOWN_TEXT, **facts)
         text += "".join(f"\n    {address}" for address in unknown) + "\n"
-    return _say(settings, _EXPIRED_SUBJECT if expired else _DONE_SUBJECT, **facts), text
+    return _say(settings, subject, **facts), text
+
+
+def _words_of_end(tally: Tally) -> Words:
+    if tally.expired:
+        return _EXPIRED_SUBJECT if tally.sent else _NOBODY_SUBJECT, _EXPIRED_TEXT
+    return (_DONE_SUBJECT, _DONE_TEXT) if tally.sent else (_NOBODY_SUBJECT, _NOBODY_TEXT)
 
 
 def stopped_letter(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from newsletter import notifying, publishing, running
 from newsletter.cli.app import run
@@ -88,6 +88,44 @@ def test_a_stop_that_refused_nobody_goes_on_by_send(place):
     refuse(place, "530 5.7.0 authenticate first", stage="mail", who="")
     code, out, _ = place.say("send", ISSUE, "--now")
     assert (code, f"    mend it, then: newsletter send {ISSUE}\n" in out) == (Exit.DECIDE, True)
+
+
+# --- a run that is over --------------------------------------------------------------------------
+
+
+def test_already_sent_counts_who_has_it(place):
+    refuse(place, "550 5.1.1 nobody", stage="rcpt", who="lectrice2@")
+    place.say("send", ISSUE, "--now")
+    code, out, _ = place.say("send", ISSUE)
+    assert (code, out) == (Exit.DONE, f"{ISSUE}: already sent: 11 of 12; 1 refused\n")
+
+
+@pytest.mark.parametrize("again", ["", "again"])
+def test_an_issue_that_reached_nobody_wants_a_decision(place, again):
+    refuse(place, "550 5.1.1 nobody", stage="rcpt")
+    for _ in range(2 if again else 1):
+        code, out, _ = place.say("send", ISSUE, "--now")
+    said = "already sent: 0 of 12; 12 refused" if again else "12 readers: 12 refused"
+    assert (code, out) == (Exit.DECIDE, f"{ISSUE}: {said}\n")
+
+
+def test_an_issue_that_came_too_late_for_some_wants_a_decision(place):
+    place.say("send", ISSUE, "--now")
+    with database.write(place.engine) as connection:
+        late = schema.delivery.c.subscriber_id > 2
+        connection.execute(update(schema.delivery).where(late).values(state="expired"))
+    code, out, _ = place.say("send", ISSUE)
+    assert (code, out) == (Exit.DECIDE, f"{ISSUE}: already sent: 2 of 12; 10 expired\n")
+
+
+def test_while_some_are_unknown_the_reason_says_so(place):
+    refuse(place, "drop", stage="accepted", who="lectrice2@")
+    place.say("send", ISSUE, "--now")
+    code, out, _ = place.say("send", ISSUE, "--json")
+    assert (code, json.loads(out)["reason"]) == (Exit.DECIDE, "unknown")
+    place.say("resolve", ISSUE, "--leave")
+    code, out, _ = place.say("send", ISSUE, "--json")
+    assert (code, json.loads(out)["reason"]) == (Exit.DONE, "already sent")
 
 
 # --- a run that could not believe what it heard --------------------------------------------------

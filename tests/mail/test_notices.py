@@ -105,6 +105,13 @@ def test_a_stopped_run_gives_the_cause_and_the_way_on(settings):
     assert "newsletter send 2026-05-07" in text
 
 
+@pytest.mark.parametrize("state", ["refused", "unknown", "cancelled", "expired"])
+def test_what_nobody_is_known_to_have_is_not_called_sent(settings, state):
+    subject, text = notices.finished_letter(settings, RUN, Tally(audience=30, **{state: 30}))
+    assert subject == "Aucun envoi confirmé\u00a0: le numéro du jeudi 7 mai 2026"
+    assert "est envoyé" not in text
+
+
 REFUSED = Tally(audience=30, sent=10, pending=12, refused=8)
 
 
