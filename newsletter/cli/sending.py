@@ -154,6 +154,10 @@ def show_result(engine: Engine, issue_id: str, result: DispatchResult) -> None:
     output.say(f"{issue_id}: {_say_tally(result.tally)}")
     if result.problem:
         output.say(f"    {result.reason}: {result.problem}")
+    if result.reason == "queued":
+        output.say(
+            f"    handed to the workers; newsletter report {issue_id} shows how far they are"
+        )
     _say_remedies(engine, result.run_id, issue_id, is_stopped=result.reason in NEEDS_MENDING)
     if not result.finished and result.reason in {"terminated", "stopped"}:
         output.say(f"    newsletter send {issue_id} goes on")

@@ -90,6 +90,16 @@ def test_a_stop_that_refused_nobody_goes_on_by_send(place):
     assert (code, f"    mend it, then: newsletter send {ISSUE}\n" in out) == (Exit.DECIDE, True)
 
 
+# --- a run that is left to others ----------------------------------------------------------------
+
+
+def test_what_workers_were_handed_is_not_left_unsaid(place, monkeypatch):
+    monkeypatch.setattr("newsletter.delivery.queue.hand_over", lambda *_, **__: True)
+    code, out, _ = place.say("send", ISSUE, "--now")
+    assert code == Exit.UNFINISHED
+    assert f"handed to the workers; newsletter report {ISSUE} shows how far they are" in out
+
+
 # --- a run that is over --------------------------------------------------------------------------
 
 
