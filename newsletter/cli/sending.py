@@ -83,6 +83,7 @@ def send(
         )
     if as_json:
         output.show_json(run_json(sent.issue_id, sent.slot_at, sent.state, sent.reason))
+        whisper_problem(sent.result)
     else:
         _show_sent(publication.engine, sent)
     return dispatch_code(sent.result) if sent.result else end_code(sent.tally)
@@ -134,6 +135,12 @@ def end_code(tally: Tally) -> Exit:
     doubted = tally.unknown > tally.left
     reached_nobody = tally.refused and not (tally.sent or tally.unknown)
     return Exit.DECIDE if doubted or tally.expired or reached_nobody else Exit.DONE
+
+
+def whisper_problem(result: DispatchResult | None) -> None:
+    """Say beside the JSON, which has one word for it, what the relay's fault is."""
+    if result is not None and result.problem:
+        output.whisper(f"newsletter: {result.reason}: {result.problem}")
 
 
 def _show_sent(engine: Engine, sent: Sent) -> None:

@@ -13,7 +13,13 @@ from newsletter.cli import output
 from newsletter.cli.app import app
 from newsletter.cli.options import AsJson, ConfigPath, Publication, now
 from newsletter.cli.output import Exit
-from newsletter.cli.sending import dispatch_code, run_json, show_result, stop_on_signal
+from newsletter.cli.sending import (
+    dispatch_code,
+    run_json,
+    show_result,
+    stop_on_signal,
+    whisper_problem,
+)
 from newsletter.errors import ConfigError, TickFailed
 from newsletter.model import HeldReason, RunId, RunState
 
@@ -96,6 +102,8 @@ def _show_decisions(
     if as_json:
         document = told[0] if len(told) == 1 else {"decisions": told}
         output.show_json(document | {"errors": [*problems]} if problems else document)
+        for result in results.values():
+            whisper_problem(result)
     else:
         for one in decisions:
             _show_decision(engine, one, _result_of(one, results), zone)

@@ -301,9 +301,10 @@ def test_a_tick_says_how_its_dispatch_ended(say, its_time):
 
 def test_a_tick_whose_relay_is_down_is_not_done(say, its_time, monkeypatch):
     monkeypatch.setenv("NEWSLETTER_RELAY__URL", "smtp://127.0.0.1:1")
-    code, out, _ = say("run", "--json")
+    code, out, said = say("run", "--json")
     told = json.loads(out)
     assert (code, told["state"], told["reason"]) == (Exit.OUTSIDE, "dispatching", "relay")
+    assert "newsletter: relay: " in said
 
 
 def test_what_a_tick_holds_comes_with_its_remedy(say, its_time):

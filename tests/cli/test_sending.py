@@ -90,6 +90,13 @@ def test_a_stop_that_refused_nobody_goes_on_by_send(place):
     assert (code, f"    mend it, then: newsletter send {ISSUE}\n" in out) == (Exit.DECIDE, True)
 
 
+def test_beside_json_the_relay_s_fault_is_said_on_stderr(place):
+    refuse(place, "530 5.7.0 authenticate first", stage="mail", who="")
+    code, out, said = place.say("send", ISSUE, "--now", "--json")
+    assert (code, json.loads(out)["reason"]) == (Exit.DECIDE, "configuration")
+    assert "newsletter: configuration: 530 5.7.0 authenticate first\n" in said
+
+
 # --- a run that is left to others ----------------------------------------------------------------
 
 
