@@ -47,9 +47,7 @@ def tell_missed(connection: Connection, settings: Settings, run: Run, now: datet
 
 def remind(connection: Connection, settings: Settings, slot: Slot, now: datetime) -> None:
     """Remind of a slot that nothing is approved for; the caller has made sure of that."""
-    left = slot.at - now
-    hours = max(1, round(left / timedelta(hours=1)))
-    words = notices.reminder_letter(settings, slot.issue_id, slot.at, hours=hours)
+    words = notices.reminder_letter(settings, slot.issue_id, slot.at, left=slot.at - now)
     key = f"{slot.issue_id}:{reminder_of(slot, now)}"
     _queue(connection, settings, ("reminder", key), words, now)
 

@@ -121,7 +121,7 @@ _REMINDER_SUBJECT = "Reminder: the issue of {day} is not approved yet"
 _REMINDER_TEXT = """\
 Hello,
 
-The issue of {day} leaves at {time}, in {hours} hours, and nobody has approved it yet.
+The issue of {day} leaves at {time}, and nobody has approved it yet. {left}
 
     newsletter check {issue}
     newsletter preview {issue}
@@ -131,6 +131,10 @@ If no issue is meant for this day, say so and there will be no other reminder:
 
     newsletter skip {issue} --reason "holidays"
 """
+
+_HOURS_LEFT_TEXT = "{hours} hours are left."
+_HOUR_LEFT_TEXT = "One hour is left."
+_MINUTES_LEFT_TEXT = "Less than an hour is left."
 
 _DONE_SUBJECT = "Sent: the issue of {day}"
 _DONE_TEXT = """\
@@ -185,8 +189,8 @@ Who was not reached, and why:
     newsletter report {issue} --state expired
 """
 _UNKNOWN_TEXT = """\
-For the readers below, the relay took the message but its answer was lost: they may have received \
-the issue, or not. Nobody is written to twice without your word.
+For the readers below, the relay may have taken the message, but its answer was lost: they may \
+have received the issue, or not. Nobody is written to twice without your word.
 
 If you have the relay's log, it settles this by proof:
 
@@ -253,11 +257,19 @@ def missed_letter(settings: Settings, run: Run) -> Words:
 
 
 def reminder_letter(
-    settings: Settings, issue_id: IssueId, slot_at: datetime, *, hours: int
+    settings: Settings, issue_id: IssueId, slot_at: datetime, *, left: timedelta
 ) -> Words:
-    """Say that nothing is approved, so many hours before the slot."""
-    facts = {**_facts(settings, issue_id, slot_at), "hours": hours}
+    """Say that nothing is approved, so long before the slot."""
+    facts = {**_facts(settings, issue_id, slot_at), "left": _say_left(settings, left)}
     return _say(settings, _REMINDER_SUBJECT, **facts), _say(settings, _REMINDER_TEXT, **facts)
+
+
+def _say_left(settings: Settings, left: timedelta) -> str:
+    hour = timedelta(hours=1)
+    if left < hour:
+        return _say(settings, _MINUTES_LEFT_TEXT)
+    hours = round(left / hour)
+    return _say(settings, _HOURS_LEFT_TEXT if hours > 1 else _HOUR_LEFT_TEXT, hours=hours)
 
 
 def finished_letter(

@@ -1,5 +1,5 @@
 import string
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from babel.messages.pofile import read_po
@@ -70,11 +70,21 @@ def test_a_missed_issue_asks_a_person(settings):
     assert "newsletter skip 2026-05-07 --reason" in text
 
 
-@pytest.mark.parametrize("hours", [24, 3])
-def test_a_reminder_says_how_long_is_left(settings, hours):
-    subject, text = notices.reminder_letter(settings, RUN.issue_id, RUN.slot_at, hours=hours)
+@pytest.mark.parametrize(
+    ("minutes", "said"),
+    [
+        (24 * 60, "Il vous reste 24 heures."),
+        (170, "Il vous reste 3 heures."),
+        (89, "Il vous reste une heure."),
+        (60, "Il vous reste une heure."),
+        (59, "Il vous reste moins d’une heure."),
+    ],
+)
+def test_a_reminder_says_how_long_is_left(settings, minutes, said):
+    left = timedelta(minutes=minutes)
+    subject, text = notices.reminder_letter(settings, RUN.issue_id, RUN.slot_at, left=left)
     assert subject == "Rappel\u00a0: le numéro du jeudi 7 mai 2026 n’est pas encore approuvé"
-    assert f"part à 8\u00a0h, dans {hours} heures" in text
+    assert f"part à 8\u00a0h, et personne ne l’a encore approuvé. {said}\n" in text
 
 
 def test_a_finished_run_is_counted(settings):
@@ -90,6 +100,7 @@ def test_the_uncertain_are_named_and_their_command_with_them(settings):
     text = notices.finished_letter(settings, RUN, tally, unknown=people)[1]
     assert text.endswith("\n    a@example.org\n    b@example.org\n")
     assert "newsletter resolve 2026-05-07 --leave" in text
+    assert "le relais a peut-être pris le message" in text
 
 
 def test_an_expired_run_says_that_not_all_have_it(settings):

@@ -54,6 +54,7 @@ def test_looking_at_every_page_twice_changes_nothing(
 def test_the_mail_programs_button_lets_a_reader_go_at_once(client, leave_url, person):
     answer = client.post(leave_url, **ONE_CLICK)
     assert answer.status_code == 200
+    assert "vous ne recevrez plus " in answer.text
     assert "location" not in answer.headers
     assert "set-cookie" not in answer.headers
     assert person().state is SubscriberState.UNSUBSCRIBED
