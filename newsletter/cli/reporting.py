@@ -113,11 +113,17 @@ def show_report(document: dict[str, Any]) -> None:
     output.say(f"    audience {document['audience']} = {total}")
     for name in TALLY[9:]:
         if document[name]:
-            output.say(f"    of them {document[name]} {name}")
+            said = "settled as they are" if name == "left" else name
+            output.say(f"    of them {document[name]} {said}")
     show_doubts(document["doubts"])
     for reader in document.get("readers", ()):
         shown = (reader["reason"], reader["reply"])
         output.say(f"    {reader['address'] or '(erased)'}  " + "  ".join(filter(None, shown)))
+    if document["unknown"] > document["left"]:
+        output.say(
+            f"    newsletter resolve {document['issue']} settles the unknown: --relay-log FILE "
+            "(by proof), --resend (some may get it twice), --leave (some may not have it)"
+        )
 
 
 @app.command(rich_help_panel="After")

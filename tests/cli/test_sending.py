@@ -145,6 +145,24 @@ def test_while_some_are_unknown_the_reason_says_so(place):
     assert (code, json.loads(out)["reason"]) == (Exit.DONE, "already sent")
 
 
+def test_a_report_of_the_unknown_names_the_three_ways_to_settle_them(place):
+    refuse(place, "drop", stage="accepted", who="lectrice2@")
+    place.say("send", ISSUE, "--now")
+    _, out, _ = place.say("report", ISSUE, "--state", "unknown")
+    last = out.splitlines()[-1]
+    assert f"newsletter resolve {ISSUE}" in last
+    assert all(way in last for way in ("--relay-log FILE", "--resend", "--leave"))
+
+
+def test_who_was_settled_as_they_are_has_not_unsubscribed(place):
+    refuse(place, "drop", stage="accepted", who="lectrice2@")
+    place.say("send", ISSUE, "--now")
+    place.say("resolve", ISSUE, "--leave")
+    _, out, _ = place.say("report", ISSUE)
+    assert "    of them 1 settled as they are\n" in out
+    assert "newsletter resolve" not in out
+
+
 # --- a run that could not believe what it heard --------------------------------------------------
 
 
