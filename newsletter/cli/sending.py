@@ -161,6 +161,10 @@ def show_result(engine: Engine, issue_id: str, result: DispatchResult) -> None:
     output.say(f"{issue_id}: {_say_tally(result.tally)}")
     if result.problem:
         output.say(f"    {result.reason}: {result.problem}")
+    if result.reason == "canary":
+        output.say(f"    newsletter report {issue_id} --state refused says why")
+    if result.reason == "relay":
+        output.say(f"    newsletter doctor asks the relay; newsletter send {issue_id} goes on")
     if result.reason == "queued":
         output.say(
             f"    handed to the workers; newsletter report {issue_id} shows how far they are"

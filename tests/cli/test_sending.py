@@ -90,6 +90,23 @@ def test_a_stop_that_refused_nobody_goes_on_by_send(place):
     assert (code, f"    mend it, then: newsletter send {ISSUE}\n" in out) == (Exit.DECIDE, True)
 
 
+def test_a_relay_that_fails_comes_with_a_way_on(place):
+    place.sink.stop()
+    code, out, _ = place.say("send", ISSUE, "--now")
+    remedy = f"    newsletter doctor asks the relay; newsletter send {ISSUE} goes on\n"
+    assert (code, remedy in out) == (Exit.OUTSIDE, True)
+
+
+def test_a_canary_that_died_comes_with_its_reasons_and_a_way_on(place, monkeypatch):
+    monkeypatch.setattr("newsletter.delivery.states.CANARY_AUDIENCE", READERS)
+    monkeypatch.setattr("newsletter.delivery.states.CANARY_SHARE", 0.3)
+    refuse(place, "550 5.2.1 disabled", stage="rcpt")
+    code, out, _ = place.say("send", ISSUE, "--now")
+    assert (code, "canary: 3 of the first 3 readers were refused" in out) == (Exit.DECIDE, True)
+    assert f"    newsletter report {ISSUE} --state refused says why\n" in out
+    assert f"    mend it, then: newsletter send {ISSUE}\n" in out
+
+
 def test_beside_json_the_relay_s_fault_is_said_on_stderr(place):
     refuse(place, "530 5.7.0 authenticate first", stage="mail", who="")
     code, out, said = place.say("send", ISSUE, "--now", "--json")
