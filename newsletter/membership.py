@@ -367,16 +367,20 @@ def pause_subscriber(
 
 def unsubscribe_address(
     engine: Engine, keys: Keys, address: str, *, by: str, now: datetime
-) -> bool:
-    """Let a person go who asked by another way; even an address we do not know stays out."""
+) -> SubscriberState | None:
+    """Let a person go who asked by another way; even an address we do not know stays out.
+
+    Return what they were before; None when nobody on the list has this address.
+    """
     parsed = read_address(address)
     with database.write(engine) as connection:
         person = audience.find(connection, parsed.key)
         if person is None:
             marks = [(fingerprint(keys, parsed.key), Reason.UNSUBSCRIBED)]
             suppression.add(connection, marks, now=now)
-            return True
-        return leaving.unsubscribe(connection, keys, person.id, detail={"by": by}, now=now)
+            return None
+        leaving.unsubscribe(connection, keys, person.id, detail={"by": by}, now=now)
+        return person.state
 
 
 def erase_address(engine: Engine, keys: Keys, address: str, *, now: datetime) -> bool:

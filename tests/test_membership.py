@@ -326,8 +326,20 @@ def test_who_left_cannot_be_paused(alix, engine, keys, now):
 
 
 def test_an_unknown_address_that_opposes_is_remembered(load, engine, keys, now):
-    assert membership.unsubscribe_address(engine, keys, "z@example.org", by="Théo", now=now)
+    assert not membership.unsubscribe_address(engine, keys, "z@example.org", by="Théo", now=now)
     assert load(HEADER + "z@example.org;;;contrat;\n").counts["protected"] == 1
+
+
+def test_letting_go_says_what_they_were(load, alix, engine, keys, now):
+    load(HEADER + "b@example.org;;;contrat;\n" + "c@example.org;;;contrat;\n")
+    load(HEADER + "c@example.org;;;;rebond\n")
+
+    def let_go(address):
+        return membership.unsubscribe_address(engine, keys, address, by="Théo", now=now)
+
+    addresses = ("b@example.org", "b@example.org", "c@example.org")
+    assert [let_go(address) for address in addresses] == ["active", "unsubscribed", "suppressed"]
+    assert people_of(engine)["c@example.org"] is SubscriberState.SUPPRESSED
 
 
 def test_erasing_twice_says_no_the_second_time(alix, engine, keys, now):

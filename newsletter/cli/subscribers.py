@@ -17,7 +17,7 @@ from newsletter.cli.app import app
 from newsletter.cli.options import AsJson, ConfigPath, Publication, name_actor, now
 from newsletter.cli.output import Exit
 from newsletter.errors import ConfigError
-from newsletter.model import Finding, Severity
+from newsletter.model import Finding, Severity, SubscriberState
 
 if TYPE_CHECKING:
     from newsletter.audience.importing import ImportPlan
@@ -276,15 +276,23 @@ def unsubscribe(
     from newsletter.membership import unsubscribe_address
 
     publication = Publication(config)
-    changed = unsubscribe_address(
+    former = unsubscribe_address(
         publication.engine,
         publication.keys,
         address,
         by=name_actor(publication.settings, by),
         now=now(),
     )
-    state = "unsubscribed" if changed else "was unsubscribed already"
-    return _tell({"address": address, "state": state}, as_json=as_json)
+    return _tell({"address": address, "state": _say_left(former)}, as_json=as_json)
+
+
+def _say_left(former: SubscriberState | None) -> str:
+    """Say what came of it, by what the person was: a mistyped address leaves the real one on."""
+    if former is None:
+        return "was not on the list; kept out from now on: check the spelling"
+    if former in {SubscriberState.UNSUBSCRIBED, SubscriberState.SUPPRESSED}:
+        return f"was {former.value} already"
+    return "unsubscribed"
 
 
 @subscribers.command()

@@ -391,6 +391,18 @@ def test_a_person_can_be_added_shown_paused_let_go_and_erased(say):
     assert say(*added, "--evidence", "encore")[0] == Exit.DECIDE
 
 
+def test_unsubscribing_a_mistyped_address_says_that_nobody_left(say, issue):
+    state = json.loads(say("subscribers", "unsubscribe", "ailx@example.org", "--json")[1])["state"]
+    assert ("not on the list" in state, "check the spelling" in state) == (True, True)
+    assert "state: active" in say("subscribers", "show", "alix.durand@example.org")[1]
+
+
+def test_unsubscribing_somebody_twice_says_what_they_were(say, issue):
+    leave = ("subscribers", "unsubscribe", "alix.durand@example.org")
+    assert "state unsubscribed" in say(*leave)[1]
+    assert "state was unsubscribed already" in say(*leave)[1]
+
+
 def test_a_file_that_is_not_there_is_one_clear_error(say):
     code, _, err = say("subscribers", "import", "nowhere.csv")
     assert (code, "nowhere.csv" in err) == (Exit.USAGE, True)
