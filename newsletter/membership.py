@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine
 from newsletter.audience import exporting
 from newsletter.audience.addresses import read_address
 from newsletter.audience.consent import Act
-from newsletter.audience.entries import Entry, Statement, read_entries
+from newsletter.audience.entries import Entry, Statement, read_basis, read_entries
 from newsletter.audience.importing import ImportPlan
 from newsletter.audience.sheets import MAX_CELL, read_sheet
 from newsletter.audience.suppression import Reason, fingerprint
@@ -277,8 +277,8 @@ def add_subscriber(
 ) -> Subscriber:
     """Put one person on the list by hand.
 
-    Raise RowError for a wrong address or text, or no basis (P1), Conflict for somebody who is there
-    already or who must not be brought back (P11).
+    Raise RowError for a wrong address or text, or no known basis (P1), Conflict for somebody who is
+    there already or who must not be brought back (P11).
     """
     if not basis or not evidence:
         raise RowError(
@@ -288,7 +288,7 @@ def add_subscriber(
     for name, text in {"basis": basis, "evidence": evidence, **fields}.items():
         _refuse_odd(name, text)
     parsed = read_address(address)
-    entry = Entry(line=0, address=parsed, basis=basis, evidence=evidence, **fields)
+    entry = Entry(line=0, address=parsed, basis=read_basis(basis), evidence=evidence, **fields)
     with database.write(engine) as connection:
         _refuse_known(connection, keys, parsed.key)
         (subscriber_id,) = enrolling.enroll(

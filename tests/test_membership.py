@@ -269,6 +269,18 @@ def test_adding_by_hand_needs_basis_and_evidence(engine, keys, now):
         )
 
 
+def test_adding_by_hand_knows_the_bases_that_a_list_may_name(engine, keys, now):
+    def add(address, basis):
+        return membership.add_subscriber(
+            engine, keys, address, basis=basis, evidence="bulletin", by="", now=now
+        ).basis
+
+    with pytest.raises(RowError, match="“consentment” is not a legal basis") as refused:
+        add("a@example.org", "consentment")
+    assert "“consentement”" in refused.value.remedy
+    assert add("a@example.org", "Intérêt légitime pro") == "interet_legitime_pro"
+
+
 @pytest.mark.parametrize(
     ("field", "text"),
     [("first_name", "Alix\r\nBcc: x"), ("organisation", "x" * 1_001), ("evidence", "a\x00b")],

@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from zoneinfo import ZoneInfo
 
 from newsletter.audience.addresses import Address, read_address
-from newsletter.audience.remarks import bad_address, refusal, warning
+from newsletter.audience.remarks import REFUSALS, bad_address, refusal, warning
 from newsletter.audience.segments import FREQUENCY_WORDS
 from newsletter.audience.sheets import Sheet, SheetRow, fold
 from newsletter.config import Settings, Term
@@ -241,6 +241,15 @@ def _undated(entries: Iterable[Entry]) -> list[Finding]:
         if entry.basis == "consentement" and not entry.consented_at and not entry.confirmed_at
     ]
     return [warning("no-consent-date", lines[0], count=len(lines))] if lines else []
+
+
+def read_basis(word: str) -> str:
+    """Return our word for a legal basis. Raise RowError, with the nearest, when it is none."""
+    if fold(word) not in BASES:
+        message, remedy = REFUSALS["unknown-basis"]
+        facts = {"value": word, "near": _nearest(word, BASES)}
+        raise RowError(message.format(**facts), remedy=remedy.format(**facts))
+    return BASES[fold(word)]
 
 
 def _read_basis(text: str, state: SubscriberState, statement: Statement) -> str:
