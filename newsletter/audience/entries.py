@@ -213,7 +213,7 @@ def _read_entry(row: SheetRow, address: Address, frame: _Frame) -> tuple[Entry, 
         objectives=objectives,
         paused_from=pause[0],
         paused_until=pause[1],
-        basis=_read_basis(cells.get("basis", ""), state, frame.statement),
+        basis=_read_basis(cells, state, frame.statement),
         evidence=cells.get("evidence", "") or frame.statement.evidence,
         source=cells.get("source", ""),
         notice_version=cells.get("notice_version", ""),
@@ -252,12 +252,17 @@ def read_basis(word: str) -> str:
     return BASES[fold(word)]
 
 
-def _read_basis(text: str, state: SubscriberState, statement: Statement) -> str:
-    word = text or statement.basis
+def _read_basis(cells: Mapping[str, str], state: SubscriberState, statement: Statement) -> str:
+    """Read the row's own basis, or that of the operator, who must say what proves it (P1)."""
+    own = cells.get("basis", "")
+    word = own or statement.basis
     if not word and state not in OPPOSED:
         raise _Refused("no-basis")
     if word and fold(word) not in BASES:
         raise _Refused("unknown-basis", value=word, near=_nearest(word, BASES))
+    proof = own or cells.get("evidence") or statement.evidence
+    if not proof and state not in OPPOSED:
+        raise _Refused("no-evidence")
     return BASES[fold(word)] if word else ""
 
 

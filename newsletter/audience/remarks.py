@@ -39,6 +39,10 @@ REFUSALS: Mapping[str, tuple[str, str]] = {
         "No legal basis says why we may write to this person.",
         "Fill the column base_legale, or state one for the whole file: --basis … --evidence ….",
     ),
+    "no-evidence": (
+        "Nothing proves the legal basis stated for the whole file.",
+        "Say what does: --evidence …, or fill the column preuve.",
+    ),
     "unknown-basis": (
         "“{value}” is not a legal basis.",
         "Write for instance “{near}”.",

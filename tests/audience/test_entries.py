@@ -68,6 +68,20 @@ def test_an_operator_may_state_the_basis_of_a_whole_file(read):
     assert {entry.evidence for entry in reading.entries} == {"formulaire papier du 3 mai"}
 
 
+def test_a_basis_stated_for_a_whole_file_needs_evidence(read):
+    reading = read(
+        "preuve;base_legale;statut",
+        "a@example.org;;;",
+        "b@example.org;bulletin du 3 mai;;",
+        "c@example.org;;contrat;",
+        "d@example.org;;;désinscrit",
+        basis="contrat",
+    )
+    assert [entry.address.text[0] for entry in reading.entries] == ["b", "c", "d"]
+    (refused,) = reading.findings
+    assert (refused.code, refused.line) == ("no-evidence", 2)
+
+
 def test_somebody_opposed_needs_no_basis(read):
     (entry,) = read("statut", "a@example.org;désinscrite le 12/03/2026").entries
     assert (entry.state, entry.reason) == (SubscriberState.UNSUBSCRIBED, "unsubscribed")
