@@ -20,11 +20,11 @@ NOTICE = ("publisher", "address", "director", "contact", "host")
 
 
 def subject_length(checked: Checked) -> Iterator[Finding]:
-    """A phone shows about sixty characters."""
+    """A phone shows about sixty characters; no subject at all is an error of the header's."""
     length = len(checked.issue.subject)
     if length > SUBJECT_LIMIT:
         yield find("long_subject", checked.header("subject"), length=length, limit=SUBJECT_LIMIT)
-    elif length < SUBJECT_LEAST:
+    elif 0 < length < SUBJECT_LEAST:
         yield find("short_subject", checked.header("subject"), length=length)
 
 

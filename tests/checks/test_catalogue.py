@@ -103,6 +103,11 @@ def test_a_good_issue_gives_nothing(checked):
     assert codes(checked, edition=an_edition()) == []
 
 
+def test_no_subject_is_not_called_a_short_one(checked):
+    assert codes(checked, issue=an_issue(subject="Lettre")) == ["short_subject"]
+    assert codes(checked, issue=an_issue(subject="")) == []
+
+
 def test_each_check_is_in_the_tuple_once():
     assert len(set(catalogue.CHECKS)) == len(catalogue.CHECKS)
     assert len(catalogue.CHECKS) > 40
