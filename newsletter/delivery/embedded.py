@@ -72,17 +72,19 @@ class Mailbox:
     async def handle_DATA(  # noqa: N802 - aiosmtpd calls it so
         self, _server: SMTP, _session: Session, envelope: Envelope
     ) -> str:
+        content = envelope.original_content or b""
+        header = content.partition(b"\r\n\r\n")[0]
+        box = self._maildir / LETTERS if b"\r\nAuto-Submitted:" in header else self._maildir
         for recipient in envelope.rcpt_tos:
-            self._keep(envelope.mail_from or "", recipient, envelope.original_content or b"")
-        return "250 2.0.0 kept in the mailbox"
+            self._keep(box, envelope.mail_from or "", recipient, content)
+        # Where to look, from the publication's folder: many a file manager hides the letters'.
+        return f"250 2.0.0 kept in {box.relative_to(self._maildir.parent.parent)}/new"
 
-    def _keep(self, sender: str, recipient: str, content: bytes) -> None:
+    def _keep(self, box: Path, sender: str, recipient: str, content: bytes) -> None:
         """Write to ``tmp``, then rename to ``new``: a reader of the folder sees whole files."""
         name = f"{time.time_ns()}.{os.getpid()}_{next(self._numbers)}"
         name += "." + _UNSAFE.sub("_", recipient)[:120]
         envelope = f"Return-Path: <{sender}>\r\nDelivered-To: {recipient}\r\n"
-        header = content.partition(b"\r\n\r\n")[0]
-        box = self._maildir / LETTERS if b"\r\nAuto-Submitted:" in header else self._maildir
         draft = box / "tmp" / name
         draft.write_bytes(envelope.encode() + content)
         draft.rename(box / "new" / name)

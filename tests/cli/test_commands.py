@@ -182,6 +182,12 @@ def test_a_proof_is_numbered_and_leaves_no_run(say, issue, folder):
     assert say("report", issue)[0] == Exit.USAGE
 
 
+def test_a_proof_kept_on_this_machine_says_where(say, issue, folder):
+    out = say("send", issue, "--to", "camille@example.org")[1]
+    (proof,) = (folder / re.search(r"kept in (\S+)", out)[1]).iterdir()
+    assert "Delivered-To: camille@example.org" in proof.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -58,6 +58,17 @@ def test_letters_have_a_folder_of_their_own(tmp_path, relay):
     assert len(list((tmp_path / "mailbox" / ".Letters" / "new").iterdir())) == 1
 
 
+def test_the_answer_names_the_folder(tmp_path, relay):
+    letter = b"X: y\r\nAuto-Submitted: auto-generated\r\n" + MESSAGE
+    with smtplib.SMTP(*relay) as client:
+        client.ehlo()
+        for content, box in ((MESSAGE, "mailbox/new"), (letter, "mailbox/.Letters/new")):
+            client.mail("a@example.org")
+            client.rcpt("b@example.org")
+            _, said = client.data(content)
+            assert said.decode() == f"2.0.0 kept in {tmp_path.name}/{box}"
+
+
 def test_pipelining_is_announced_and_taken(tmp_path, relay):
     with socket.create_connection(relay) as client, client.makefile("rb") as replies:
         client.sendall(b"EHLO client.test\r\n")
