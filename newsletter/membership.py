@@ -25,7 +25,7 @@ from newsletter.audience.sheets import MAX_CELL, read_sheet
 from newsletter.audience.suppression import Reason, fingerprint
 from newsletter.audience.tokens import TokenFacts
 from newsletter.config import CONTROLS, Keys, Settings
-from newsletter.errors import Conflict, NotFound, RowError
+from newsletter.errors import ConfigError, Conflict, NotFound, RowError
 from newsletter.model import Subscriber, SubscriberId, SubscriberState
 from newsletter.store import (
     audience,
@@ -236,7 +236,7 @@ def import_subscribers(
 ) -> ImportPlan:
     """Say what importing a file would do and, with *apply*, do exactly that in one transaction.
 
-    Raise RowError when the file is no list of addresses at all; a wrong row is a finding.
+    Raise ConfigError when the file is no list of addresses at all; a wrong row is a finding.
     """
     statement = Statement(
         basis=basis, evidence=evidence, by=by, file=file, sha256=sha256(content).hexdigest()
@@ -244,7 +244,7 @@ def import_subscribers(
     try:
         sheet = read_sheet(content)
     except RowError as error:
-        raise RowError(error.message, path=file, line=error.line, remedy=error.remedy) from None
+        raise ConfigError(error.message, path=file, line=error.line, remedy=error.remedy) from None
     reading = read_entries(sheet, settings, statement, now)
     with (database.write if apply else database.read)(engine) as connection:
         plan = enrolling.plan(connection, keys, reading, sheet, statement)

@@ -10,7 +10,7 @@ import pytest
 from newsletter import config, membership
 from newsletter.audience.addresses import read_address
 from newsletter.audience.importing import Kind
-from newsletter.errors import Conflict, NotFound, RowError
+from newsletter.errors import ConfigError, Conflict, NotFound, RowError
 from newsletter.model import Frequency, SubscriberState
 from newsletter.store import audience, consent, database
 
@@ -216,7 +216,7 @@ def test_an_import_that_fails_leaves_nothing(load, engine, keys, settings, now):
 
 
 def test_a_file_that_is_no_list_is_named(load):
-    with pytest.raises(RowError) as raised:
+    with pytest.raises(ConfigError) as raised:
         load(b"\x89PNG\r\n")
     assert (raised.value.path, raised.value.line) == ("liste.csv", 1)
 

@@ -384,7 +384,7 @@ def test_one_fault_of_many_lines_is_told_once(say, tmp_path):
 
 def test_a_list_without_end_is_one_clear_error(say):
     code, _, err = say("subscribers", "import", "/dev/zero")
-    assert (code, "larger than 64 MB" in err) == (Exit.DECIDE, True)
+    assert (code, "larger than 64 MB" in err) == (Exit.USAGE, True)
 
 
 def test_a_person_can_be_added_shown_paused_let_go_and_erased(say):
@@ -407,6 +407,13 @@ def test_unsubscribing_somebody_twice_says_what_they_were(say, issue):
     leave = ("subscribers", "unsubscribe", "alix.durand@example.org")
     assert "state unsubscribed" in say(*leave)[1]
     assert "state was unsubscribed already" in say(*leave)[1]
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04...", b"", b"prenom;nom\nAlix;Durand\n"])
+def test_a_file_that_is_no_list_is_a_usage_error(say, tmp_path, content):
+    (tmp_path / "list.csv").write_bytes(content)
+    code, _, err = say("subscribers", "import", str(tmp_path / "list.csv"))
+    assert (code, "list.csv" in err) == (Exit.USAGE, True)
 
 
 def test_a_file_that_is_not_there_is_one_clear_error(say):
