@@ -11,7 +11,7 @@ NewsletterError                  root: carries code, path, line, remedy
 ├── HeaderError(header)          a value that may not stand in a header, an address      → exit 1
 ├── TokenError                   a link that is not ours, or no longer                   → exit 1
 ├── RowError                     one row of an import                                    → exit 1
-├── FileError                    a file or a folder that nobody foresaw to be unusable   → exit 3
+├── FileError                    a file or a folder that cannot be used, a full disk      → exit 3
 ├── TickFailed                   one tick of the schedule that could do nothing          → exit 3
 ├── StoreError                   the database                                            → exit 3
 │   ├── Conflict                 somebody else changed it first                          → exit 1

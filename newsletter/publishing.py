@@ -29,7 +29,7 @@ from newsletter.editions import (
     render_web,
     wanted_json,
 )
-from newsletter.errors import ChecksFailed, ConfigError, Conflict, NotApproved, NotFound
+from newsletter.errors import ChecksFailed, ConfigError, Conflict, FileError, NotApproved, NotFound
 from newsletter.model import (
     Approval,
     Block,
@@ -301,7 +301,8 @@ class Begun:
 def new_issue(settings: Settings, now: dt.datetime, issue_id: str | None = None) -> Begun:
     """Write ``issues/ID/`` for the next free slot, or for the day asked for.
 
-    Raise ConfigError when ID is no day, Conflict when its folder is there already.
+    Raise ConfigError when ID is no day, Conflict when its folder is there already, FileError when
+    it cannot be written.
     """
     taken = files.list_issues(settings)
     if issue_id is not None and not files.is_issue_id(issue_id):
@@ -322,7 +323,11 @@ def new_issue(settings: Settings, now: dt.datetime, issue_id: str | None = None)
             (folder / file).write_text(text, encoding="utf-8")
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)  # half an issue would be in the next one's way
-        raise ConfigError(f"cannot be written: {error.strerror}", path=str(folder)) from None
+        raise FileError(
+            f"cannot be written: {error.strerror}",
+            path=str(folder),
+            remedy="make room or mend its rights, then run it again",
+        ) from None
     return Begun(
         issue_id=name,
         files=tuple(f"issues/{name}/{file}" for file in written),

@@ -6,7 +6,15 @@ import pytest
 from sqlalchemy import update
 
 from newsletter import publishing, running
-from newsletter.errors import ChecksFailed, ConfigError, Conflict, Held, NotApproved, NotFound
+from newsletter.errors import (
+    ChecksFailed,
+    ConfigError,
+    Conflict,
+    FileError,
+    Held,
+    NotApproved,
+    NotFound,
+)
 from newsletter.model import IssueId, RunState
 from newsletter.store import content, database, examples, runs, schema
 from tests.delivery.scenery import claim_as, start_run, states_of
@@ -471,7 +479,7 @@ def test_a_new_issue_that_cannot_be_written_leaves_nothing(settings, now, monkey
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(ConfigError, match="No space left"):
+    with pytest.raises(FileError, match="No space left"):
         publishing.new_issue(settings, now, ISSUE)
     assert not (settings.issues_dir / ISSUE).exists()
 
