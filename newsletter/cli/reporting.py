@@ -47,6 +47,10 @@ def report(
     """Say who received it, who did not, and why."""
     from newsletter import running
 
+    if events and (state or by):
+        raise ConfigError(
+            "--events prints every event, alone", key="events", remedy="drop --state and --by"
+        )
     engine, name = Publication(config).engine, IssueId(issue_id)
     if events:
         return _print_events(engine, name, as_json=as_json)

@@ -429,6 +429,13 @@ def test_the_events_of_a_run_are_lines_or_one_document(say, issue):
     assert document == {"issue": issue, "events": [json.loads(line) for line in lines]}
 
 
+@pytest.mark.parametrize("other", [("--state", "sent"), ("--by", "reason")])
+def test_the_events_of_a_run_are_never_a_part_of_them(say, issue, other):
+    say("approve", issue, "--by", "Camille")
+    say("send", issue, "--now")
+    assert say("report", issue, "--events", *other)[0] == Exit.USAGE
+
+
 def test_a_pause_that_is_over_is_a_usage_error(say, issue):
     pause = ("subscribers", "pause", "alix.durand@example.org", "--until")
     assert say(*pause, "2020-01-01")[0] == Exit.USAGE
