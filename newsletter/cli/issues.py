@@ -217,7 +217,8 @@ def approve(
     publication = Publication(config)
     settings, engine, name = publication.settings, publication.engine, IssueId(issue_id)
     if settings.people and not by:
-        raise ConfigError("who approves?", key="by", remedy="say it: --by NAME")
+        asked = "who withdraws?" if withdraw else "who approves?"
+        raise ConfigError(asked, key="by", remedy="say it: --by NAME")
     who = name_actor(settings, by)
     if withdraw:
         count = publishing.withdraw(settings, engine, name, by=who, now=now())

@@ -436,6 +436,16 @@ def test_the_events_of_a_run_are_never_a_part_of_them(say, issue, other):
     assert say("report", issue, "--events", *other)[0] == Exit.USAGE
 
 
+@pytest.mark.parametrize(
+    ("option", "asked"), [((), "who approves?"), (("--withdraw",), "who withdraws?")]
+)
+def test_a_signature_and_its_withdrawal_ask_for_a_name(say, issue, folder, option, asked):
+    with (folder / "newsletter.toml").open("a", encoding="utf-8") as settings:
+        settings.write('[[people]]\nname = "Camille"\naddress = "camille@example.org"\n')
+    code, _, err = say("approve", issue, *option)
+    assert (code, asked in err) == (Exit.USAGE, True)
+
+
 def test_a_pause_that_is_over_is_a_usage_error(say, issue):
     pause = ("subscribers", "pause", "alix.durand@example.org", "--until")
     assert say(*pause, "2020-01-01")[0] == Exit.USAGE
