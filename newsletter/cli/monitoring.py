@@ -30,7 +30,7 @@ def feedback(
     from newsletter.feedback.mailbox import read_messages
     from newsletter.feedback.reading import read_feedback
     from newsletter.store import database
-    from newsletter.store.feedback import apply_feedback
+    from newsletter.store.feedback import Effect, apply_feedback
 
     if bool(file) == bool(mailbox):
         raise ConfigError("say what to read: FILE, - or --mailbox DIR", key="feedback")
@@ -46,8 +46,14 @@ def feedback(
     if as_json:
         output.show_json({"messages": kinds.total(), "kinds": kinds, "effects": effects})
         return Exit.DONE
-    output.say(f"{kinds.total()} messages: " + _say(kinds))
+    total = kinds.total()
+    output.say(f"{total} {'message' if total == 1 else 'messages'}: " + _say(kinds))
     output.say("    " + _say(effects))
+    if effects[Effect.STRANGE.value]:
+        output.say(
+            "    strange: of no reader we know; read it yourself, it may ask for an answer or to "
+            "leave: newsletter subscribers unsubscribe ADDRESS"
+        )
     return Exit.DONE
 
 

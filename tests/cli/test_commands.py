@@ -492,6 +492,14 @@ def test_figures_are_printed_for_prometheus(say):
     assert "# TYPE newsletter_subscribers gauge" in say("metrics")[1]
 
 
+def test_feedback_of_nobody_we_know_asks_a_person_to_read_it(say, tmp_path):
+    raw = b"From: zoe@example.org\r\nTo: lettre@example.org\r\nSubject: x\r\n\r\nBonjour\r\n"
+    (tmp_path / "reply.eml").write_bytes(raw)
+    first, *_, last = say("feedback", str(tmp_path / "reply.eml"))[1].splitlines()
+    assert first == "1 message: 1 reply"
+    assert "strange: of no reader we know; read it yourself" in last
+
+
 def test_feedback_without_source_is_a_usage_error(say):
     assert say("feedback")[0] == Exit.USAGE
 
