@@ -358,6 +358,7 @@ class HeldReason(StrEnum):
     CHECKS = "checks"
     RESTORED = "restored"
     NOT_PUBLIC = "not_public"
+    NOBODY = "nobody"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,6 +73,7 @@ def edition_to_send(
         asked = (filed.search or {}).get("wanted_examples")
         if draft.edition.digest == edition.digest and wanted_json(draft.issue) == asked:
             judge_draft(settings, draft, issue_id, probe)
+            _require_readers(settings, engine, edition, today)
             return edition
     raise held(HeldReason.CHANGED, issue_id)
 
@@ -84,6 +85,14 @@ def judge_draft(settings: Settings, draft: Draft, issue_id: IssueId, probe: Prob
         return
     if not probe(f"{settings.publication.base_url}/{issue_id}/"):
         raise held(HeldReason.NOT_PUBLIC, issue_id)
+
+
+def _require_readers(settings: Settings, engine: Engine, edition: Edition, today: dt.date) -> None:
+    """Refuse to begin with nobody: the run would be done, and its issue could never leave."""
+    with database.read(engine) as connection:
+        readers = audience.count_audience(connection, edition.audience_rule, settings, today)
+    if not readers:
+        raise held(HeldReason.NOBODY, edition.issue_id)
 
 
 _REMEDIES = {
@@ -104,6 +113,10 @@ _REMEDIES = {
     HeldReason.NOT_PUBLIC: (
         "the web copy of the issue {id} does not answer",
         "start newsletter serve, and check publication.base_url",
+    ),
+    HeldReason.NOBODY: (
+        "nobody on the list would receive the issue {id}",
+        "newsletter subscribers import FILE --apply; for a proof, send --to ADDRESS",
     ),
 }
 

@@ -136,23 +136,10 @@ def _begin(
         _require_its_time(settings, step, slot.at, run, issue_id)
     today = local_day(now, settings)
     edition = running.edition_to_send(settings, engine, issue_id, today=today, probe=probe)
-    _require_readers(settings, engine, edition, today)
     try:
         return running.start(settings, engine, edition, slot_at=slot.at, now=now)
     except Conflict:  # another was first since we looked; its lease decides who dispatches
         return running.read(engine, issue_id)
-
-
-def _require_readers(settings: Settings, engine: Engine, edition: Edition, today: date) -> None:
-    """Refuse to send to nobody: the issue would be done, and could not be sent again."""
-    with database.read(engine) as connection:
-        readers = audience.count_audience(connection, edition.audience_rule, settings, today)
-    if not readers:
-        raise Held(
-            f"nobody on the list would receive the issue {edition.issue_id}",
-            reason="nobody",
-            remedy="newsletter subscribers import FILE --apply; for a proof, send --to ADDRESS",
-        )
 
 
 def _require_its_time(

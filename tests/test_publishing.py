@@ -31,6 +31,14 @@ def settings(tmp_path):
 
 
 @pytest.fixture
+def engine(engine):
+    """A database with one reader: to nobody no issue leaves."""
+    with database.write(engine) as connection:
+        add_reader(connection, 1)
+    return engine
+
+
+@pytest.fixture
 def issue(settings):
     return write_issue(settings, ISSUE)
 
@@ -56,7 +64,6 @@ def test_approving_freezes_the_edition_and_says_how_many_would_receive_it(
     settings, engine, issue, now
 ):
     with database.write(engine) as connection:
-        add_reader(connection, 1)
         add_reader(connection, 2)
         add_reader(connection, 3, frequency="monthly")
     approved = approve(settings, engine, now)
@@ -274,8 +281,6 @@ def test_an_unknown_example_is_a_finding_at_the_line_that_asks_for_it(settings, 
 
 
 def test_a_run_begins_once_and_freezes_its_audience(settings, engine, issue, now):
-    with database.write(engine) as connection:
-        add_reader(connection, 1)
     approve(settings, engine, now)
     edition = to_send(settings, engine, now)
     run = running.start(settings, engine, edition, slot_at=now, now=now)
@@ -338,7 +343,6 @@ def test_an_issue_goes_to_those_whom_its_header_names(tmp_path, engine, now, wri
     text = header.read_text("utf-8").replace("exemples:", f"segment: {written}\nexemples:")
     header.write_text(text, encoding="utf-8")
     with database.write(engine) as connection:
-        add_reader(connection, 1)
         add_reader(connection, 2, frequency="monthly")
         add_reader(connection, 3, frequency="monthly", profile="collectivite")
         add_reader(connection, 4, profile="collectivite")

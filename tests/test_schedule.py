@@ -33,12 +33,16 @@ def settings(tmp_path):
 
 
 @pytest.fixture
-def born(settings, engine):
-    """A database that first ran on Tuesday, with three readers."""
-    running.is_restored(settings, engine, paris("2026-05-05T09:00"))
+def readers(engine):
     with database.write(engine) as connection:
         for number in (1, 2, 3):
             add_reader(connection, number)
+
+
+@pytest.fixture
+def born(settings, engine, readers):
+    """A database that first ran on Tuesday, with three readers."""
+    running.is_restored(settings, engine, paris("2026-05-05T09:00"))
 
 
 @pytest.fixture
@@ -74,6 +78,11 @@ class Desk:
         query = select(table.c.kind, table.c.address, table.c.subject).order_by(table.c.id)
         with database.read(self.engine) as connection:
             return [row for row in connection.execute(query) if kind in {None, row.kind}]
+
+    def text_of(self, kind):
+        query = select(schema.letter.c.text).where(schema.letter.c.kind == kind)
+        with database.read(self.engine) as connection:
+            return connection.scalars(query).first()
 
     def state(self, issue_id=ISSUE):
         run = self.run(issue_id)
@@ -194,6 +203,21 @@ def test_a_web_copy_that_nobody_can_read_holds_a_run_to_real_people(
     assert desk.state() == ("dispatching", "")
 
 
+def test_an_issue_that_nobody_would_receive_is_held_until_somebody_is_on_the_list(
+    engine, desk, approved
+):
+    with database.write(engine) as connection:
+        connection.execute(update(schema.subscriber).values(state="unsubscribed"))
+    desk.tick(SLOT)
+    assert desk.state() == ("held", "nobody")
+    assert "personne sur la liste" in desk.text_of("held")
+    with database.write(engine) as connection:
+        add_reader(connection, 4)
+    desk.tick(SLOT + MINUTE)
+    assert desk.state() == ("dispatching", "")
+    assert desk.run().audience == 1
+
+
 def test_a_restored_copy_holds_everything_until_it_is_adopted(settings, engine, desk, approved):
     (settings.var_dir / "instance").write_text("0" * 32, "ascii")
     desk.tick(SLOT)
@@ -254,7 +278,9 @@ def test_slots_before_the_first_run_of_a_database_concern_nobody(settings, engin
     assert desk.run() is None
 
 
-def test_what_was_approved_before_the_first_tick_leaves_at_that_tick(settings, engine, keys):
+def test_what_was_approved_before_the_first_tick_leaves_at_that_tick(
+    settings, engine, keys, readers
+):
     write_issue(settings, ISSUE)
     publishing.approve(settings, engine, ISSUE, by=CAMILLE, now=SLOT - DAY)
     desk = Desk(settings, engine, keys)

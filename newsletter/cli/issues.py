@@ -247,13 +247,22 @@ def approve(
         return Exit.DONE if signatures.complete else Exit.DECIDE
     output.show_findings(_said(approved.findings, publication))
     output.say(f"{issue_id} approved by {', '.join(signatures.by)} ({signatures.digest[:12]})")
-    output.say(f"{approved.readers} people would receive it today.")
+    output.say(_say_readers(approved.readers))
     missing = signatures.needed - len(signatures.by)
     if missing > 0:
         output.say(f"{missing} more signature(s) needed before it may leave.")
         return Exit.DECIDE
     output.say(_next_departure(settings, issue_id))
     return Exit.DONE
+
+
+def _say_readers(count: int) -> str:
+    if count:
+        return f"{count} people would receive it today."
+    return (
+        "! nobody on the list would receive it: it will be held until somebody does\n"
+        "    → newsletter subscribers import FILE --apply"
+    )
 
 
 def _next_departure(settings: Settings, issue_id: str) -> str:

@@ -95,6 +95,19 @@ Put the archive online, or start the web server again. As soon as the address an
     newsletter archive --out DIR
     newsletter serve
 """,
+    HeldReason.NOBODY: """\
+Hello,
+
+The issue of {day} is ready, but nobody on the list would receive it. Nothing has left.
+
+Put its readers on the list. Until {until} it will leave by itself as soon as that is done:
+
+    newsletter subscribers import FILE --apply
+
+If no issue was meant for this day, say so and nobody will be reminded again:
+
+    newsletter skip {issue} --reason "holidays"
+""",
 }
 
 _MISSED_SUBJECT = "Missed: the issue of {day}"

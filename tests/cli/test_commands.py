@@ -100,6 +100,22 @@ def test_an_issue_that_is_not_there_cannot_be_signed(say):
     assert say("approve", "2041-05-02", "--by", "Camille", "--json")[0] == Exit.USAGE
 
 
+def test_a_signature_for_an_empty_list_warns_that_nobody_would_receive_it(say):
+    issue = json.loads(say("new", "--json")[1])["issue"]
+    code, out, _ = say("approve", issue, "--by", "Camille")
+    assert code == Exit.DONE
+    assert "nobody on the list would receive it" in out
+    assert "newsletter subscribers import FILE --apply" in out
+
+
+def test_a_tick_holds_an_issue_that_nobody_would_receive_and_says_the_remedy(say, its_time, folder):
+    for address in ("alix.durand@example.org", "noe.martin@example.com"):
+        say("subscribers", "unsubscribe", address)
+    code, out, _ = say("run")
+    assert (code, "held  nobody" in out) == (Exit.DECIDE, True)
+    assert "newsletter subscribers import FILE --apply" in out
+
+
 def test_an_unknown_command_is_a_usage_error(capsys):
     assert run(["sned"]) == Exit.USAGE
     assert "newsletter --help" in capsys.readouterr().err
