@@ -15,9 +15,11 @@ from enum import StrEnum
 
 from newsletter.config import PLACEHOLDER, Settings, load_keys
 from newsletter.delivery.signing import load_signer
+from newsletter.delivery.states import SELF_STOPS
 from newsletter.errors import ConfigError, NewsletterError, RelayError
 from newsletter.mail.dkim import dns_records
 from newsletter.metrics import HEARTBEAT_LIMIT, find_unclaimed
+from newsletter.model import Run
 from newsletter.running import is_copy
 from newsletter.store import database, opening, runs
 
@@ -88,6 +90,7 @@ def _look_at_database(settings: Settings, now: datetime) -> Iterator[Diagnosis]:
         with database.read(engine) as connection:
             beat_at = runs.read_heartbeat(connection)
             unclaimed = tuple(find_unclaimed(settings, connection, now))
+            stopped = [run for run in runs.unfinished_runs(connection) if run.stopped]
         copied = is_copy(settings, engine)
         engine.dispose()
     except NewsletterError as error:
@@ -103,6 +106,7 @@ def _look_at_database(settings: Settings, now: datetime) -> Iterator[Diagnosis]:
         else Diagnosis(part="database", health=Health.GOOD, seen=version)
     )
     yield _look_at_heartbeat(beat_at, unclaimed, now)
+    yield from map(_look_at_stopped, stopped)
 
 
 def _look_at_copy(version: str) -> Diagnosis:
@@ -129,6 +133,16 @@ def _look_at_heartbeat(
         seen = "; ".join(("alive", *unclaimed))
         return Diagnosis(part="scheduler", health=Health.BAD, seen=seen, remedy="read its log")
     return Diagnosis(part="scheduler", health=Health.GOOD, seen="alive")
+
+
+def _look_at_stopped(run: Run) -> Diagnosis:
+    by_itself = run.reason in SELF_STOPS
+    return Diagnosis(
+        part="run",
+        health=Health.BAD if by_itself else Health.WARNING,
+        seen=f"{run.issue_id} " + (f"stopped itself: {run.reason}" if by_itself else run.reason),
+        remedy=("mend the cause, then: " if by_itself else "") + f"newsletter send {run.issue_id}",
+    )
 
 
 def _look_at_clock(now: datetime) -> Diagnosis:

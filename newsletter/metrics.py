@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, func, select
 
 from newsletter.config import Settings
 from newsletter.content.calendar import slots_between
+from newsletter.delivery.states import SELF_STOPS
 from newsletter.errors import NewsletterError
 from newsletter.model import DeliveryState, RunState, SubscriberState
 from newsletter.store import database, runs, schema
@@ -60,6 +61,11 @@ def _expose(connection: Connection, now: datetime) -> Iterator[str]:
             for run in recent
             for state in RunState
         ],
+    )
+    yield from _family(
+        "newsletter_run_stopped",
+        "1 for a run that stands still until a person goes on with it.",
+        [({"issue": run.issue_id, "kind": run.kind}, run.stopped) for run in recent],
     )
     yield from _family(
         "newsletter_deliveries",
@@ -124,14 +130,14 @@ def find_faults(settings: Settings, engine: Engine, now: datetime) -> tuple[str,
     try:
         with database.read(engine) as connection:
             age_s = _heartbeat_age_s(connection, now)
-            unclaimed = tuple(find_unclaimed(settings, connection, now))
+            stuck = (*find_unclaimed(settings, connection, now), *find_stopped(connection))
     except NewsletterError as error:
         return (str(error),)
     if age_s < 0:
         return ("the schedule has never ticked",)
     if age_s > HEARTBEAT_LIMIT.total_seconds():
-        return (f"the schedule last ticked {age_s:.0f} s ago", *unclaimed)
-    return unclaimed
+        return (f"the schedule last ticked {age_s:.0f} s ago", *stuck)
+    return stuck
 
 
 def find_unclaimed(settings: Settings, connection: Connection, now: datetime) -> Iterator[str]:
@@ -143,6 +149,13 @@ def find_unclaimed(settings: Settings, connection: Connection, now: datetime) ->
         waits = known is None or known.state is RunState.DUE
         if waits and not slot.skipped and born_at is not None and born_at < slot.at:
             yield f"nothing has claimed the issue of {slot.issue_id}"
+
+
+def find_stopped(connection: Connection) -> Iterator[str]:
+    """A run that stopped itself; one that a person stopped is as that person wants it."""
+    for run in runs.unfinished_runs(connection):
+        if run.stopped and run.reason in SELF_STOPS:
+            yield f"the issue of {run.issue_id} has stopped itself ({run.reason})"
 
 
 @contextmanager

@@ -40,7 +40,12 @@ LATE = "late"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What becomes of one slot or run; ``state`` is a run state, ``due`` before its time."""
+    """What becomes of one slot or run; ``state`` is a run state, ``due`` before its time.
+
+    ``stopped``: it has begun, and waits for a person. ``deferred``: so many readers are all that is
+    left, the first of them not before ``due_at``. ``doubted``: of a run that is done, who may or
+    may not have received it, unsettled.
+    """
 
     issue_id: IssueId
     slot_at: datetime
@@ -48,6 +53,10 @@ class Decision:
     reason: str = ""
     run_id: RunId | None = None
     launched: bool = False
+    stopped: bool = False
+    deferred: int = 0
+    due_at: datetime | None = None
+    doubted: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -198,8 +207,10 @@ def judge(scene: Scene, due: Due) -> tuple[Decision, Edition | None]:
     if due.step is Step.MISS:
         reason = (due.run.reason if due.run else "") or LATE
         return replace(decision, state=RunState.MISSED, reason=reason), None
-    if due.step in {Step.RESUME, Step.EXPIRE}:
-        return decision, None
+    if due.step in {Step.RESUME, Step.EXPIRE, Step.STOPPED}:
+        stopped = due.step is Step.STOPPED
+        reason = due.run.reason if due.run and stopped else ""
+        return replace(decision, reason=reason, stopped=stopped), None
     try:
         edition = running.edition_to_send(
             scene.settings,
@@ -218,6 +229,8 @@ def carry_out(scene: Scene, due: Due, launch: Launch) -> Decision:
     decision, edition = judge(scene, due)
     if decision.state is not RunState.DISPATCHING:
         return _settle(scene, due, decision)
+    if decision.stopped:
+        return decision
     if edition is not None:
         try:
             run = running.start(
@@ -227,8 +240,10 @@ def carry_out(scene: Scene, due: Due, launch: Launch) -> Decision:
             log.info("run issue=%s begun elsewhere", due.issue_id)
             return decision
         decision = replace(decision, run_id=run.id)
-    elif due.run is not None and not _prepare(scene, due.run, due.step):
-        return decision
+    elif due.run is not None:
+        decision = _prepare(scene, due.run, due.step, decision)
+        if decision.deferred:
+            return decision
     assert decision.run_id is not None  # begun now, or before
     log.info("run issue=%s step=%s run=%d", due.issue_id, due.step, decision.run_id)
     launch(decision.run_id)
@@ -253,8 +268,8 @@ def _settle(scene: Scene, due: Due, decision: Decision) -> Decision:
     return replace(decision, run_id=run.id)
 
 
-def _prepare(scene: Scene, run: Run, step: Step) -> bool:
-    """True when a begun run has something to be done now; a stopped one is freed to expire."""
+def _prepare(scene: Scene, run: Run, step: Step, decision: Decision) -> Decision:
+    """Free a stopped run that is to expire; of one whose readers all wait, say until when."""
     if step is Step.EXPIRE and run.stopped:
         with database.write(scene.engine) as connection:
             ledger.go_on(connection, run.id)
@@ -262,7 +277,9 @@ def _prepare(scene: Scene, run: Run, step: Step) -> bool:
         tally = ledger.tally(connection, run.id)
         due_at = ledger.next_due_at(connection, run.id)
     waits = tally.deferred and not tally.pending and not tally.sending
-    return step is Step.EXPIRE or not waits or due_at is None or due_at <= scene.now
+    if step is Step.EXPIRE or not waits or due_at is None or due_at <= scene.now:
+        return decision
+    return replace(decision, deferred=tally.deferred, due_at=due_at)
 
 
 # --- asking --------------------------------------------------------------------------------------
@@ -288,3 +305,26 @@ def next_departure(settings: Settings, engine: Engine, instant: datetime) -> Dec
     settled = {run.issue_id for run in coming if run.started_at or run.state is RunState.SKIPPED}
     slot = next_free_slot(settings, settled, instant)
     return Decision(issue_id=slot.issue_id, slot_at=slot.at, state=RunState.DUE)
+
+
+def last_doubted(engine: Engine, now: datetime) -> Decision | None:
+    """Return the newest run when it is done and somebody in it is unknown still, unsettled.
+
+    An older one is asked about no more: the report of the next issue would come with it for ever.
+    """
+    with database.read(engine) as connection:
+        begun = [run for run in runs.runs_since(connection, now - HORIZON) if run.started_at]
+        if not begun or begun[-1].state is not RunState.DONE:
+            return None
+        run = begun[-1]
+        tally = ledger.tally(connection, run.id)
+    if tally.unknown <= tally.left:
+        return None
+    return Decision(
+        issue_id=run.issue_id,
+        slot_at=run.slot_at,
+        state=run.state,
+        reason="unknown",
+        run_id=run.id,
+        doubted=tally.unknown - tally.left,
+    )

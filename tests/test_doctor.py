@@ -3,12 +3,13 @@ from datetime import timedelta
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from sqlalchemy import update
 
 from newsletter import running
 from newsletter.config import load_settings
 from newsletter.doctor import Health, diagnose
 from newsletter.errors import ConnectFailed
-from newsletter.store import database, opening, runs
+from newsletter.store import database, ledger, opening, runs, schema
 from tests.conftest import MINIMAL_TOML
 
 
@@ -78,6 +79,23 @@ def test_a_due_slot_that_nothing_looked_at_is_bad(settings, now, ran):
     engine.dispose()
     scheduler = look(settings, later)["scheduler"]
     assert (scheduler.health, "2026-05-07" in scheduler.seen) == (Health.BAD, True)
+
+
+@pytest.mark.parametrize(
+    ("reason", "health"),
+    [("configuration", Health.BAD), ("stopped by Camille", Health.WARNING)],
+)
+def test_a_run_that_stands_still_is_named_with_what_goes_on(settings, now, ran, reason, health):
+    ran(timedelta(0))
+    engine = opening.open_store(settings)
+    with database.write(engine) as connection:
+        run = runs.ensure_run(connection, "2026-05-07", slot_at=now, now=now)
+        connection.execute(update(schema.run).values(state="dispatching", started_at=now))
+        ledger.stop_run(connection, run.id, reason=reason, now=now)
+    engine.dispose()
+    part = look(settings, now)["run"]
+    assert (part.health, reason in part.seen) == (health, True)
+    assert "newsletter send 2026-05-07" in part.remedy
 
 
 def test_a_copied_database_is_bad_and_says_how_to_go_on(settings, now, ran):

@@ -3,10 +3,10 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from newsletter.metrics import collect_metrics, find_faults, serve_figures
-from newsletter.store import database, schema
+from newsletter.store import database, ledger, schema
 
 
 @pytest.fixture
@@ -30,6 +30,26 @@ def test_every_state_of_a_run_is_counted(beating, now):
     assert 'newsletter_deliveries{issue="2026-05-07",kind="issue",state="sent"} 3\n' in text
     assert 'newsletter_deliveries{issue="2026-05-07",kind="issue",state="unknown"} 0\n' in text
     assert 'newsletter_run_state{issue="2026-05-07",kind="issue",state="dispatching"} 1\n' in text
+
+
+@pytest.mark.parametrize(
+    ("reason", "is_fault"), [("configuration", True), ("stopped by Camille", False)]
+)
+def test_a_run_that_stopped_itself_is_a_fault_and_any_stopped_run_a_figure(
+    settings, beating, now, reason, is_fault
+):
+    assert 'newsletter_run_stopped{issue="2026-05-07",kind="issue"} 0\n' in collect_metrics(
+        beating, now
+    )
+    with database.write(beating) as connection:
+        connection.execute(update(schema.run).values(started_at=now))
+        ledger.stop_run(connection, 1, reason=reason, now=now)
+    assert 'newsletter_run_stopped{issue="2026-05-07",kind="issue"} 1\n' in collect_metrics(
+        beating, now
+    )
+    faults = find_faults(settings, beating, now)
+    said = ("the issue of 2026-05-07 has stopped itself (configuration)",)
+    assert faults == (said if is_fault else ())
 
 
 def test_each_family_is_explained_once(beating, now):

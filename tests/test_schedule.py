@@ -383,7 +383,8 @@ def test_after_a_day_what_is_left_expires_and_the_editors_are_told(
 def test_a_stopped_run_waits_for_a_person_and_still_expires(settings, engine, keys, desk, approved):
     desk.tick(SLOT)
     running.stop(engine, ISSUE, by=CAMILLE, now=SLOT)
-    desk.tick(SLOT + HOUR)
+    (decision,) = desk.tick(SLOT + HOUR).decisions
+    assert (decision.stopped, decision.reason) == (True, f"stopped by {CAMILLE}")
     assert len(desk.launched) == 1
     later = SLOT + DAY
     desk.tick(
@@ -399,7 +400,8 @@ def test_a_run_whose_readers_are_all_deferred_is_left_until_one_is_due(engine, d
         connection.execute(
             update(schema.delivery).values(state="deferred", not_before=due_at, tries=1)
         )
-    desk.tick(due_at - SECOND)
+    (decision,) = desk.tick(due_at - SECOND).decisions
+    assert (decision.deferred, decision.due_at) == (3, due_at)
     assert len(desk.launched) == 1
     desk.tick(due_at)
     assert len(desk.launched) == 2
@@ -467,8 +469,9 @@ def test_a_stop_by_the_machine_is_told_once(engine, desk, approved):
     desk.tick(SLOT)
     with database.write(engine) as connection:
         ledger.stop_run(connection, desk.run().id, reason="policy", now=SLOT)
-    desk.tick(SLOT + MINUTE)
-    desk.tick(SLOT + 2 * MINUTE)
+    for minutes in (1, 2):
+        (decision,) = desk.tick(SLOT + minutes * MINUTE).decisions
+        assert (decision.stopped, decision.reason) == (True, "policy")
     assert len(desk.letters("stopped")) == 2
 
 

@@ -71,7 +71,10 @@ def run(
     if report.errors and not report.decisions:
         why = "; ".join(report.errors)
         raise TickFailed(why, remedy="mend that, then: newsletter run")
-    decisions = tuple(report.decisions) or (schedule.next_departure(settings, engine, report.at),)
+    decisions = tuple(report.decisions) or (
+        schedule.last_doubted(engine, report.at)
+        or schedule.next_departure(settings, engine, report.at),
+    )
     return _show_decisions(
         engine, decisions, results, zone=zone, as_json=as_json, problems=report.errors
     )
@@ -138,6 +141,12 @@ def _show_decision(
     said = decision.reason
     if decision.state is RunState.DUE:
         said = say_instant(decision.slot_at, zone)
+    elif decision.stopped:
+        said = f"stopped: {said.removeprefix('stopped ')}"
+    elif decision.due_at:
+        said = f"{decision.deferred} deferred until {say_instant(decision.due_at, zone)}"
+    elif decision.doubted:
+        said = f"{decision.doubted} may or may not have received it"
     output.say(f"{decision.issue_id}  {decision.state}  {said}".rstrip())
     remedy = _remedy(decision)
     if remedy:
@@ -145,9 +154,16 @@ def _show_decision(
 
 
 def _remedy(decision: Decision) -> str:
-    """What a person may do about a run that does not leave."""
+    """What a person may do about a run that does not leave, or has left somebody in doubt."""
     from newsletter import running
+    from newsletter.delivery.states import SELF_STOPS
 
+    if decision.stopped:
+        goes_on = f"newsletter send {decision.issue_id}"
+        return f"mend the cause, then: {goes_on}" if decision.reason in SELF_STOPS else goes_on
+    if decision.doubted:
+        issue = decision.issue_id
+        return f"newsletter report {issue} --state unknown, then: newsletter resolve {issue}"
     match decision.state:
         case RunState.HELD:
             return running.held(HeldReason(decision.reason), decision.issue_id).remedy or ""
@@ -159,5 +175,6 @@ def _remedy(decision: Decision) -> str:
 
 
 def _decision_code(decision: Decision, result: DispatchResult | None) -> Exit:
-    waits = decision.state in {RunState.HELD, RunState.MISSED}
-    return Exit.DECIDE if waits else dispatch_code(result)
+    if decision.state in {RunState.HELD, RunState.MISSED} or decision.stopped or decision.doubted:
+        return Exit.DECIDE
+    return Exit.UNFINISHED if decision.deferred else dispatch_code(result)

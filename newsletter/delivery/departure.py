@@ -28,7 +28,8 @@ class Step(StrEnum):
     MISS = "miss"  # too late to start: a person decides
     RESUME = "resume"  # begun, unfinished, nobody alive at it
     EXPIRE = "expire"  # begun, and out of time
-    REST = "rest"  # settled, stopped by a person, or somebody alive is at it
+    STOPPED = "stopped"  # begun, and waits for a person: nothing to do, something to say
+    REST = "rest"  # settled, or somebody alive is at it
 
 
 def next_step(
@@ -60,4 +61,4 @@ def _next_step_of_begun(run: Run, started_at: datetime, now: datetime) -> Step:
         return Step.REST
     if now >= started_at + RUN_DEADLINE:
         return Step.EXPIRE
-    return Step.REST if run.stopped else Step.RESUME
+    return Step.STOPPED if run.stopped else Step.RESUME

@@ -313,6 +313,9 @@ def doubts_run(missing: int, readers: int) -> bool:
     return missing >= BREAKER_SURE and missing > readers / 2
 
 
+# Why a dispatcher stops a run by itself, until a person goes on with it.
+SELF_STOPS = frozenset({"policy", "configuration", "canary"})
+
 CANARY_AUDIENCE = 5_000  # below, the canary would be the audience
 CANARY_SHARE = 0.01
 CANARY_MAX_FAILURES = 0.02

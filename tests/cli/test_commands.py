@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import typer
+from sqlalchemy import update
 
 from newsletter.cli import options
 from newsletter.cli.app import PANELS, app, register, run
@@ -327,6 +328,53 @@ def test_a_tick_whose_relay_is_down_is_not_done(say, its_time, monkeypatch):
     told = json.loads(out)
     assert (code, told["state"], told["reason"]) == (Exit.OUTSIDE, "dispatching", "relay")
     assert "newsletter: relay: " in said
+
+
+@pytest.fixture
+def begun(say, its_time, folder):
+    """A run that has begun, whose readers a test puts where it wants them."""
+    from newsletter.config import load_settings
+    from newsletter.store import database, schema
+    from newsletter.store.opening import open_store
+
+    say("run")
+    engine = open_store(load_settings(folder / "newsletter.toml"))
+
+    def put(run, **readers):
+        with database.write(engine) as connection:
+            connection.execute(update(schema.run).values(**run))
+            connection.execute(update(schema.delivery).values(**readers))
+
+    yield put
+    engine.dispose()
+
+
+@pytest.mark.parametrize("reason", ["configuration", "stopped by Camille"])
+def test_a_tick_that_finds_a_run_stopped_asks_a_person(say, its_time, begun, reason):
+    begun({"state": "dispatching", "stopped": True, "reason": reason}, state="pending")
+    for _ in range(2):
+        code, out, _ = say("run")
+        assert (code, f"newsletter send {its_time}" in out) == (Exit.DECIDE, True)
+        assert f"stopped: {reason.removeprefix('stopped ')}" in out
+    told = json.loads(say("run", "--json")[1])
+    assert (told["state"], told["reason"]) == ("dispatching", reason)
+
+
+def test_a_tick_that_finds_everybody_left_deferred_is_unfinished(say, its_time, begun):
+    due_at = datetime.fromisoformat(f"{its_time}T09:00").replace(tzinfo=UTC)
+    begun({"state": "dispatching"}, state="deferred", not_before=due_at, tries=1)
+    code, out, _ = say("run")
+    assert (code, "2 deferred until" in out) == (Exit.UNFINISHED, True)
+
+
+def test_ticks_ask_about_the_unknown_of_the_last_run_until_they_are_settled(say, its_time, begun):
+    begun({"state": "done"}, state="unknown")
+    code, out, _ = say("run")
+    assert code == Exit.DECIDE
+    assert f"newsletter report {its_time} --state unknown" in out
+    say("resolve", its_time, "--leave")
+    code, out, _ = say("run", "--json")
+    assert (code, json.loads(out)["state"]) == (Exit.DONE, "due")
 
 
 def test_what_a_tick_holds_comes_with_its_remedy(say, its_time):

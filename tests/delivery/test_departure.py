@@ -74,9 +74,9 @@ def test_a_lease_given_by_a_clock_that_went_back_holds_nobody_up(now):
     assert step(run, lease - LEASE, now) is Step.REST
 
 
-def test_a_run_stopped_by_a_person_rests_and_still_expires(now):
+def test_a_stopped_run_is_not_gone_on_with_and_still_expires(now):
     run = a_run(now, RunState.DISPATCHING, started_at=now, stopped=True)
-    assert step(run, now + timedelta(hours=2), now) is Step.REST
+    assert step(run, now + timedelta(hours=2), now) is Step.STOPPED
     assert step(run, now + RUN_DEADLINE, now) is Step.EXPIRE
 
 
