@@ -1,6 +1,7 @@
 """The alarm clock: one tick every 30 seconds, dispatches on threads of their own (S1, RECIPES 7).
 
-In: settings. Out: nothing; it runs until SIGTERM or SIGINT. Never: a job store on disk, a decision
+In: settings, or the folder that holds them. Out: an exit code; it runs until SIGTERM or SIGINT,
+and says in one line why it cannot. Never: a job store on disk, a decision
 about time (``schedule``), more than one thread at one run.
 """
 
@@ -8,17 +9,20 @@ from __future__ import annotations
 
 import logging
 import signal
+import sys
 import threading
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apscheduler.events import EVENT_SCHEDULER_STARTED
 from apscheduler.schedulers.blocking import BlockingScheduler
 
-from newsletter.config import Settings, load_keys
+from newsletter.config import Settings, find_file, load_keys, load_settings
 from newsletter.delivery.dispatch import dispatch
+from newsletter.errors import ConfigError, NewsletterError
 from newsletter.metrics import serve_figures
 from newsletter.model import RunId
 from newsletter.schedule import tick
@@ -36,6 +40,21 @@ THREADS = 8
 def now() -> datetime:
     """The instant, in UTC."""
     return datetime.now(UTC)  # noqa: TID251 - the alarm is where the clock is
+
+
+def run_here(folder: Path) -> int:
+    """Run the scheduler of the publication in *folder*; return its exit code.
+
+    0 when it was asked to end. What keeps it from beginning is one line on stderr: 2 when the
+    settings are to be mended, 3 when the next start may find it mended, such as a database that is
+    not up yet (DESIGN 8). Once it runs, no failure ends it.
+    """
+    try:
+        run_scheduler(load_settings(find_file(folder)))
+    except NewsletterError as error:
+        sys.stderr.write(f"newsletter: {error}\n")
+        return 2 if isinstance(error, ConfigError) else 3
+    return 0
 
 
 def run_scheduler(settings: Settings) -> None:
@@ -119,6 +138,8 @@ class Once:
     def _do(self, name: str, chore: Chore) -> None:
         try:
             chore()
+        except NewsletterError as error:
+            log.error("%s: %s", name, error)  # noqa: TRY400 - an expected failure needs no trace
         except Exception:
             log.exception("%s failed", name)
         finally:

@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, func, select
 from newsletter.config import Settings
 from newsletter.content.calendar import slots_between
 from newsletter.delivery.states import SELF_STOPS
-from newsletter.errors import NewsletterError
+from newsletter.errors import ConfigError, NewsletterError
 from newsletter.model import DeliveryState, RunState, SubscriberState
 from newsletter.store import database, runs, schema
 
@@ -162,7 +162,10 @@ def find_stopped(connection: Connection) -> Iterator[str]:
 def serve_figures(
     settings: Settings, engine: Engine, port: int, clock: Callable[[], datetime]
 ) -> Iterator[int]:
-    """Serve ``/metrics`` and ``/healthz`` on loopback while the block lasts; yield the port."""
+    """Serve ``/metrics`` and ``/healthz`` on loopback while the block lasts; yield the port.
+
+    Raise ConfigError when the port cannot be had.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -175,7 +178,14 @@ def serve_figures(
         def log_message(self, *_: object) -> None:
             """Say nothing: a scraper asks every few seconds."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    try:
+        server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    except OSError as error:
+        raise ConfigError(
+            f"the port {port} cannot be used: {error.strerror or error}",
+            key="watch.port",
+            remedy="name another one in [watch] port, or 0 for none",
+        ) from None
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, name="figures", daemon=True)
     thread.start()

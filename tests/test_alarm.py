@@ -14,10 +14,11 @@ from newsletter import publishing, running
 from newsletter.alarm import Once
 from newsletter.config import load_settings
 from newsletter.content.calendar import WEEKDAYS
+from newsletter.errors import StoreError
 from newsletter.model import IssueId, RunState
 from newsletter.store import database, runs
 from newsletter.store.opening import open_store
-from tests.ports import find_port
+from tests.ports import find_port, open_port
 from tests.pressroom import REPOSITORY, add_reader, open_publication, write_issue
 from tests.waiting import wait_until
 
@@ -119,6 +120,75 @@ def test_the_scheduler_beats_and_ends_when_asked(publication, start):
     said = end(process)
     assert "restored" in said
     assert list((settings.var_dir / "mailbox" / "new").iterdir()) == []  # only its own alarm left
+
+
+def misspell(settings):
+    with (settings.root / "newsletter.toml").open("a", encoding="utf-8") as file:
+        file.write("\n[watch]\nprot = 1\n")
+
+
+def lose_the_keys(settings):
+    (settings.var_dir / "keys").unlink()
+
+
+def damage_the_database(settings):
+    (file,) = (settings.root / "subscribers").glob("*.db")
+    for journal in file.parent.glob("*.db-*"):
+        journal.unlink()
+    file.write_bytes(b"no database at all, " * 400)
+
+
+def call_a_database_that_is_not_up(settings):
+    text = (settings.root / "newsletter.toml").read_text("utf-8")
+    url = f"postgresql+psycopg://letter@127.0.0.1:{find_port()}/letter"
+    (settings.root / "newsletter.toml").write_text(f'{text}\n[database]\nurl = "{url}"\n', "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("hinder", "code"),
+    [
+        (misspell, 2),
+        (lose_the_keys, 2),
+        (damage_the_database, 3),
+        (call_a_database_that_is_not_up, 3),
+    ],
+)
+def test_what_keeps_the_scheduler_from_beginning_is_one_line_and_a_code(
+    publication, start, hinder, code
+):
+    settings, engine, _ = publication
+    engine.dispose()
+    hinder(settings)
+    process = start()
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == code, said
+    assert said.startswith("newsletter: ")
+    assert said.count("\n") == 1
+
+
+def test_a_port_of_another_program_is_said_in_one_line(publication, start):
+    settings, _, _ = publication
+    with open_port() as taken:
+        port = taken.getsockname()[1]
+        with (settings.root / "newsletter.toml").open("a", encoding="utf-8") as file:
+            file.write(f"\n[watch]\nport = {port}\n")
+        process = start()
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == 2, said
+    assert said.startswith(f"newsletter: the port {port} cannot be used: ")
+    assert said.count("\n") == 1
+
+
+def test_an_expected_failure_of_a_chore_is_logged_without_a_trace(caplog):
+    def fail():
+        raise StoreError("the database does not answer")
+
+    with ThreadPoolExecutor(1) as pool:
+        Once(pool)("letters", fail)
+    (record,) = caplog.records
+    assert (record.getMessage(), record.exc_info) == (
+        "letters: the database does not answer", None,
+    )  # fmt: skip
 
 
 def test_a_chore_is_done_once_at_a_time_and_its_failure_ends_nothing():
