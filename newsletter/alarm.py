@@ -8,6 +8,7 @@ about time (``schedule``), more than one thread at one run.
 from __future__ import annotations
 
 import logging
+import re
 import signal
 import sys
 import threading
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 
 TICK_EVERY_S = 30
 THREADS = 8
+_ADDRESS = re.compile(r"[^\s<>\"'()\[\],;:]+@[^\s<>\"'()\[\],;:]+")
 
 
 def now() -> datetime:
@@ -65,7 +67,13 @@ def run_scheduler(settings: Settings) -> None:
 
     def dispatch_run(run_id: RunId) -> None:
         result = dispatch(settings, engine, keys, run_id, clock=now, stop=stop)
-        log.info("dispatch run=%d finished=%s reason=%s", run_id, result.finished, result.reason)
+        log.info(
+            "dispatch run=%d finished=%s reason=%s%s",
+            run_id,
+            result.finished,
+            result.reason,
+            f" problem={hide_addresses(result.problem)}" if result.problem else "",
+        )
 
     with ThreadPoolExecutor(THREADS) as pool, ExitStack() as watched:
         once = Once(pool)
@@ -93,6 +101,11 @@ def run_scheduler(settings: Settings) -> None:
         scheduler.start()
         ended.wait()  # ``start`` may return before the last tick does, which needs the pool
     engine.dispose()
+
+
+def hide_addresses(problem: str) -> str:
+    """What a log may say: the words of a relay often quote a reader's address (P12)."""
+    return _ADDRESS.sub("…", problem)
 
 
 def _end(

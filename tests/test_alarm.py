@@ -11,7 +11,7 @@ from urllib.request import urlopen
 import pytest
 
 from newsletter import publishing, running
-from newsletter.alarm import Once
+from newsletter.alarm import Once, hide_addresses
 from newsletter.config import load_settings
 from newsletter.content.calendar import WEEKDAYS
 from newsletter.errors import StoreError
@@ -105,6 +105,37 @@ def test_two_schedulers_started_at_once_send_one_issue(publication, start):
     assert running.report(engine, issue_id)["sent"] == 7
     assert said.count("step=judge") == 1
     assert "lectrice" not in said  # no address in the log (P12)
+
+
+def test_the_log_says_why_a_dispatch_did_not_finish(publication, start):
+    settings, _, _ = publication
+    with (settings.root / "newsletter.toml").open("a", encoding="utf-8") as file:
+        file.write(f'\n[relay]\nurl = "smtp://127.0.0.1:{find_port()}"\n')
+    process = start()
+    said = []
+    # The log itself is what is waited for.
+    for line in process.stderr:
+        said.append(line)
+        if "reason=relay" in line:
+            break
+    end(process)
+    assert "problem=" in said[-1], said
+    assert "127.0.0.1" in said[-1]
+
+
+@pytest.mark.parametrize(
+    ("problem", "said"),
+    [
+        (
+            "550 5.7.1 <lectrice3@example.org>: relaying denied",
+            "550 5.7.1 <…>: relaying denied",
+        ),
+        ("535 5.7.8 'lettre@example.org' unknown", "535 5.7.8 '…' unknown"),
+        ("relais.example:587: connection refused", "relais.example:587: connection refused"),
+    ],
+)
+def test_the_log_quotes_no_address_of_a_relay_s_words(problem, said):
+    assert hide_addresses(problem) == said
 
 
 def test_the_scheduler_beats_and_ends_when_asked(publication, start):
