@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 
@@ -298,17 +298,21 @@ class Begun:
     why: str = ""  # why it does not leave on its usual day, or not by itself
 
 
-def new_issue(settings: Settings, now: dt.datetime, issue_id: str | None = None) -> Begun:
+def new_issue(
+    settings: Settings, engine: Engine, now: dt.datetime, issue_id: str | None = None
+) -> Begun:
     """Write ``issues/ID/`` for the next free slot, or for the day asked for.
 
     Raise ConfigError when ID is no day, Conflict when its folder is there already, FileError when
     it cannot be written.
     """
     taken = files.list_issues(settings)
+    with database.read(engine) as connection:
+        settled = runs.settled_since(connection, now)
     if issue_id is not None and not files.is_issue_id(issue_id):
         raise ConfigError(f"{issue_id!r} is no day", remedy="write for instance 2026-11-26")
     if issue_id is None:
-        slot = next_free_slot(settings, taken, now)
+        slot = next_free_slot(settings, {*taken, *settled}, now)
     else:
         slot = slot_near(dt.date.fromisoformat(issue_id), settings)
     name = IssueId(issue_id or slot.issue_id)
@@ -332,20 +336,20 @@ def new_issue(settings: Settings, now: dt.datetime, issue_id: str | None = None)
         issue_id=name,
         files=tuple(f"issues/{name}/{file}" for file in written),
         slot=slot,
-        why=_why(settings, name, slot),
+        why=_why(settings, name, slot, settled),
     )
 
 
-def _why(settings: Settings, name: IssueId, slot: Slot) -> str:
+def _why(settings: Settings, name: IssueId, slot: Slot, settled: Collection[IssueId]) -> str:
     language = settings.publication.language
-    if slot.moved and name in {slot.issue_id, slot.nominal.isoformat()}:
+    if name not in settled and slot.moved and name in {slot.issue_id, slot.nominal.isoformat()}:
         facts = {
             "day": long_date(slot.nominal, language),
             "holiday": slot.holiday,
             "moved": long_date(slot.day, language),
         }
         return translate("{day} is a holiday ({holiday}): it leaves on {moved}.", language, facts)
-    if slot.skipped or slot.issue_id != name:
+    if slot.skipped or slot.issue_id != name or name in settled:
         day = long_date(dt.date.fromisoformat(name), language)
         return translate("No issue leaves on {day} by itself.", language, {"day": day})
     return ""

@@ -301,8 +301,7 @@ def at(
 def next_departure(settings: Settings, engine: Engine, instant: datetime) -> Decision:
     """Return the next slot that is neither skipped nor sent ahead of its time, as ``due``."""
     with database.read(engine) as connection:
-        coming = runs.runs_since(connection, instant)
-    settled = {run.issue_id for run in coming if run.started_at or run.state is RunState.SKIPPED}
+        settled = runs.settled_since(connection, instant)
     slot = next_free_slot(settings, settled, instant)
     return Decision(issue_id=slot.issue_id, slot_at=slot.at, state=RunState.DUE)
 

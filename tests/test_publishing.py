@@ -1,4 +1,5 @@
 import errno
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -450,7 +451,7 @@ def test_a_correction_shows_on_the_web_copy_and_keeps_the_original(settings, eng
 
 def test_a_new_issue_takes_the_next_free_slot_and_can_leave_unedited(settings, engine, now):
     write_issue(settings, ISSUE, number=141)
-    begun = publishing.new_issue(settings, now)
+    begun = publishing.new_issue(settings, engine, now)
     assert begun.issue_id == "2026-05-13"
     assert begun.why.replace("\u00a0", " ") == (
         "Le jeudi 14 mai 2026 est férié (Ascension) : le numéro part le mercredi 13 mai 2026."
@@ -472,27 +473,41 @@ def test_a_new_issue_takes_the_next_free_slot_and_can_leave_unedited(settings, e
         ("2026-05-16", "Aucun numéro ne part de lui-même le samedi 16 mai 2026."),
     ],
 )
-def test_a_new_issue_says_when_it_does_not_leave_on_its_day(settings, now, day, why):
-    begun = publishing.new_issue(settings, now, day)
+def test_a_new_issue_says_when_it_does_not_leave_on_its_day(settings, engine, now, day, why):
+    begun = publishing.new_issue(settings, engine, now, day)
     assert why in begun.why
     assert bool(why) == bool(begun.why)
 
 
-def test_a_new_issue_that_cannot_be_written_leaves_nothing(settings, now, monkeypatch):
+def test_a_new_issue_takes_no_slot_that_is_skipped_or_whose_issue_has_left(
+    settings, engine, issue, now
+):
+    approve(settings, engine, now)
+    earlier = now - timedelta(days=1)
+    running.start(settings, engine, to_send(settings, engine, now), slot_at=now, now=earlier)
+    shutil.rmtree(issue)
+    pont = IssueId("2026-05-13")
+    running.skip(settings, engine, pont, reason="pont", by=CAMILLE, now=earlier)
+    assert publishing.new_issue(settings, engine, earlier).issue_id == "2026-05-21"
+    asked = publishing.new_issue(settings, engine, earlier, pont)
+    assert asked.why == "Aucun numéro ne part de lui-même le mercredi 13 mai 2026."
+
+
+def test_a_new_issue_that_cannot_be_written_leaves_nothing(settings, engine, now, monkeypatch):
     def full(*_args, **_options):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(FileError, match="No space left"):
-        publishing.new_issue(settings, now, ISSUE)
+        publishing.new_issue(settings, engine, now, ISSUE)
     assert not (settings.issues_dir / ISSUE).exists()
 
 
-def test_a_new_issue_overwrites_nothing(settings, issue, now):
+def test_a_new_issue_overwrites_nothing(settings, engine, issue, now):
     with pytest.raises(Conflict):
-        publishing.new_issue(settings, now, ISSUE)
+        publishing.new_issue(settings, engine, now, ISSUE)
     with pytest.raises(ConfigError):
-        publishing.new_issue(settings, now, "jeudi")
+        publishing.new_issue(settings, engine, now, "jeudi")
 
 
 def test_checking_an_issue_that_is_not_there_says_how_to_begin_it(settings, engine):

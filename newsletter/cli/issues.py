@@ -15,10 +15,9 @@ from newsletter.cli.app import app
 from newsletter.cli.options import AsJson, ConfigPath, IssueArgument, Publication, name_actor, now
 from newsletter.cli.output import Exit
 from newsletter.errors import ChecksFailed, ConfigError
-from newsletter.model import IssueId, Severity
+from newsletter.model import IssueId, RunState, Severity
 
 if TYPE_CHECKING:
-    from newsletter.config import Settings
     from newsletter.editions import Draft
     from newsletter.model import Finding
 
@@ -37,7 +36,8 @@ def new(
     """Begin an issue, for the next free slot or a day."""
     from newsletter.publishing import new_issue
 
-    begun = new_issue(Publication(config).settings, now(), issue_id)
+    publication = Publication(config)
+    begun = new_issue(publication.settings, publication.engine, now(), issue_id)
     if as_json:
         output.show_json(
             {"issue": begun.issue_id, "files": begun.files, "slot": begun.slot.at, "why": begun.why}
@@ -252,7 +252,7 @@ def approve(
     if missing > 0:
         output.say(f"{missing} more signature(s) needed before it may leave.")
         return Exit.DECIDE
-    output.say(_next_departure(settings, issue_id))
+    output.say(_next_departure(publication, name))
     return Exit.DONE
 
 
@@ -265,10 +265,16 @@ def _say_readers(count: int) -> str:
     )
 
 
-def _next_departure(settings: Settings, issue_id: str) -> str:
+def _next_departure(publication: Publication, issue_id: IssueId) -> str:
     from newsletter.content.calendar import slot_leaving_on
     from newsletter.sending import say_instant
+    from newsletter.store import database, runs
 
+    settings = publication.settings
+    with database.read(publication.engine) as connection:
+        run = runs.read_run(connection, issue_id)
+    if run is not None and run.state is RunState.SKIPPED:
+        return f"Skipped ({run.reason}): it leaves only by newsletter send {issue_id} --now"
     slot = slot_leaving_on(date.fromisoformat(issue_id), settings)
     if slot is None:
         return f"No issue leaves on that day by itself. Next: newsletter send {issue_id} --now"

@@ -78,6 +78,15 @@ def runs_since(connection: Connection, start: datetime) -> tuple[Run, ...]:
     return tuple(_to_run(row) for row in rows)
 
 
+def settled_since(connection: Connection, start: datetime) -> set[IssueId]:
+    """Return the issues of slots not before *start* that have begun, or were skipped."""
+    return {
+        run.issue_id
+        for run in runs_since(connection, start)
+        if run.started_at or run.state is RunState.SKIPPED
+    }
+
+
 def settle(
     connection: Connection, run_id: RunId, state: RunState, reason: str, *, now: datetime
 ) -> bool:

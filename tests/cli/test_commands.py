@@ -296,6 +296,14 @@ def test_a_skipped_slot_is_no_alarm(say, issue):
     assert (code, "held" in out) == (Exit.DONE, False)
 
 
+def test_a_signature_for_a_skipped_slot_says_that_it_leaves_by_hand_only(say, issue):
+    say("skip", issue, "--reason", "pont", "--by", "Camille")
+    code, out, _ = say("approve", issue, "--by", "Camille")
+    assert code == Exit.DONE
+    assert f"Skipped (by Camille: pont): it leaves only by newsletter send {issue} --now" in out
+    assert "It leaves on" not in out
+
+
 def test_a_tick_of_a_quiet_day_says_when_the_next_issue_leaves(say):
     code, out, _ = say("run", "--json")
     told = json.loads(out)
