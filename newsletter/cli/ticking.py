@@ -112,9 +112,23 @@ def _show_decisions(
             _show_decision(engine, one, _result_of(one, results), zone)
         for problem in problems:
             output.whisper(problem)
+    _warn_of_stops(decisions, results)
     codes = {_decision_code(one, _result_of(one, results)) for one in decisions}
     codes |= {Exit.OUTSIDE} if problems else set()
     return next(code for code in PRECEDENCE if code in codes)
+
+
+def _warn_of_stops(decisions: Sequence[Decision], results: Mapping[RunId, DispatchResult]) -> None:
+    """Say on stderr what has just stopped itself: cron throws stdout away, and mails that once.
+
+    What turns held or missed stands there already: the schedule logs each turn as a warning.
+    """
+    from newsletter.delivery.states import SELF_STOPS
+
+    for one in decisions:
+        result = _result_of(one, results)
+        if result is not None and result.reason in SELF_STOPS:
+            output.whisper(f"run issue={one.issue_id} stopped itself reason={result.reason}")
 
 
 def _result_of(

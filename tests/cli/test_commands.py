@@ -15,6 +15,7 @@ from newsletter.cli.app import PANELS, app, register, run
 from newsletter.cli.output import Exit
 from newsletter.errors import StoreError
 from newsletter.starting import init_publication
+from newsletter.store import database, ledger, schema
 
 register()
 
@@ -342,7 +343,6 @@ def test_a_tick_whose_relay_is_down_is_not_done(say, its_time, monkeypatch):
 def begun(say, its_time, folder):
     """A run that has begun, whose readers a test puts where it wants them."""
     from newsletter.config import load_settings
-    from newsletter.store import database, schema
     from newsletter.store.opening import open_store
 
     say("run")
@@ -366,6 +366,27 @@ def test_a_tick_that_finds_a_run_stopped_asks_a_person(say, its_time, begun, rea
         assert f"stopped: {reason.removeprefix('stopped ')}" in out
     told = json.loads(say("run", "--json")[1])
     assert (told["state"], told["reason"]) == ("dispatching", reason)
+
+
+@pytest.mark.parametrize("arguments", [(), ("--json",)])
+def test_a_run_that_stops_itself_is_said_on_stderr_once(say, its_time, monkeypatch, arguments):
+    from newsletter.delivery import dispatch
+
+    def refused(settings, engine, keys, run_id, *, clock, stop):
+        with database.write(engine) as connection:
+            ledger.stop_run(connection, run_id, reason="configuration", now=clock())
+            tally = ledger.tally(connection, run_id)
+        return dispatch.DispatchResult(
+            run_id=run_id, tally=tally, finished=False, reason="configuration", problem="535 no"
+        )
+
+    monkeypatch.setattr(dispatch, "dispatch", refused)
+    code, _, err = say("run", *arguments)
+    assert (code, f"issue={its_time} stopped itself reason=configuration" in err) == (
+        Exit.DECIDE, True,
+    )  # fmt: skip
+    code, _, err = say("run", *arguments)
+    assert (code, "stopped itself" in err) == (Exit.DECIDE, False)
 
 
 def test_a_tick_that_finds_everybody_left_deferred_is_unfinished(say, its_time, begun):
