@@ -99,7 +99,7 @@ def resolve_by_log(
         absent = [doubt.subscriber_id for doubt in judged.keys() & still if judged[doubt] is None]
         again = settling.settle_absent(connection, run_id, absent)
         if again:
-            settling.reopen_run(connection, run_id, by_proof=True, now=now)
+            settling.reopen_run(connection, run_id, now=now)
     return Resolution(
         found=settled,
         absent=again,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, case, false, func, select, update
+from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from newsletter.model import DeliveryState, RunState
 from newsletter.store import schema
@@ -176,24 +176,15 @@ def retry_refused(connection: Connection, run_id: int, reason: str, *, now: date
     return done
 
 
-def reopen_run(
-    connection: Connection, run_id: int, *, by_proof: bool = False, now: datetime
-) -> None:
+def reopen_run(connection: Connection, run_id: int, *, now: datetime) -> None:
     """Let a run be dispatched again: its 24 h begin anew, its Date stays that of its start.
 
-    A person's word also ends a stop; a proof does not, for it is nobody's decision to go on.
+    Where it is stopped it stays so: to settle somebody is not to let everybody's mail go on.
     """
-    stays = _run.c.stopped if by_proof else false()
     connection.execute(
         update(_run)
         .where(_run.c.id == run_id, _run.c.state.in_((RunState.DONE, RunState.DISPATCHING)))
-        .values(
-            state=RunState.DISPATCHING,
-            reopened_at=now,
-            finished_at=None,
-            stopped=stays,
-            reason=case((stays, _run.c.reason), else_=""),
-        )
+        .values(state=RunState.DISPATCHING, reopened_at=now, finished_at=None)
     )
 
 

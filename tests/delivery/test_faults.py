@@ -218,6 +218,8 @@ def test_a_fault_of_the_relay_stops_the_run_and_everybody_can_be_tried_again(
     assert result.tally.refused <= 6
     sink.manners.rules.clear()
     resolving.retry(engine, run_id, "configuration", now=now)
+    with database.write(engine) as connection:
+        ledger.go_on(connection, run_id)
     assert go(sink.url, run_id).tally.sent == 30
 
 
