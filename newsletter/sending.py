@@ -94,7 +94,7 @@ def send(
             issue_id=issue_id,
             slot_at=run.slot_at,
             state=RunState.DONE,
-            reason="unknown" if tally.unknown > tally.left else "already sent",
+            reason="already sent",
             tally=tally,
         )
     if run.stopped:

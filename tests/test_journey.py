@@ -293,7 +293,7 @@ def test_the_unknown_are_listed_by_name(doubtful, capsys):
     assert (reader["address"], reader["state"]) == ("lectrice2@example.org", "unknown")
     assert reader["reason"]
     # Nothing sends again by itself.
-    assert doubtful.desk.say(capsys, "send", doubtful.issue)[1]["reason"] == "unknown"
+    assert doubtful.desk.say(capsys, "send", doubtful.issue)[1]["reason"] == "already sent"
     assert len(doubtful.sink.accepted()) == 3
 
 

@@ -131,10 +131,8 @@ def dispatch_code(result: DispatchResult | None) -> Exit:
 
 
 def end_code(tally: Tally) -> Exit:
-    """Return the exit code of a run that is done: 1 when somebody may not have it by our fault."""
-    doubted = tally.unknown > tally.left
-    reached_nobody = tally.refused and not (tally.sent or tally.unknown)
-    return Exit.DECIDE if doubted or tally.expired or reached_nobody else Exit.DONE
+    """Return the exit code of a run that is done: 1 while unknown readers are not settled."""
+    return Exit.DECIDE if tally.unknown > tally.left else Exit.DONE
 
 
 def whisper_problem(result: DispatchResult | None) -> None:
