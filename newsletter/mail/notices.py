@@ -250,7 +250,7 @@ writes to them again until they are reopened. Once the cause is mended:
 _DOUBTS_TEXT = """\
 So many addresses were refused at once that this may be a fault of their domain or of the relay. \
 They did not get the issue, and nobody was struck off the list. Ask the postmaster of the domain, \
-or whoever runs the relay:
+or whoever runs the relay.
 """
 
 
@@ -296,7 +296,7 @@ def finished_letter(
 ) -> Words:
     """Say how a run ended; name the readers of whom nobody knows, and what reopens the refused.
 
-    *doubts* are sentences: who refused so many addresses that it may be mistaken.
+    *doubts*, as the events keep them: of a domain its name comes first, then a colon.
     """
     facts = {**_facts(settings, run.issue_id, run.slot_at), **_counts(tally)}
     subject, source = _words_of_end(tally)
@@ -305,7 +305,8 @@ def finished_letter(
         text += "\n" + _say(settings, _REOPEN_TEXT, **facts, **_retry(run, reopenable))
     if doubts:
         text += "\n" + _say(settings, _DOUBTS_TEXT, **facts)
-        text += "".join(f"\n    {doubt}" for doubt in doubts) + "\n"
+        domains = [doubt.partition(": ")[0] for doubt in doubts if ": " in doubt]
+        text += "".join(f"\n    {domain}" for domain in domains) + "\n" * bool(domains)
     if unknown:
         text += "\n" + _say(settings, _UNKNOWN_TEXT, **facts)
         text += "".join(f"\n    {address}" for address in unknown) + "\n"

@@ -134,32 +134,22 @@ def test_already_sent_counts_who_has_it(place):
     assert (code, out) == (Exit.DONE, f"{ISSUE}: already sent: 11 of 12; 1 refused\n")
 
 
-@pytest.mark.parametrize("again", ["", "again"])
-def test_an_issue_that_reached_nobody_wants_a_decision(place, again):
+def test_an_issue_that_reached_nobody_says_so(place):
     refuse(place, "550 5.1.1 nobody", stage="rcpt")
-    for _ in range(2 if again else 1):
-        code, out, _ = place.say("send", ISSUE, "--now")
-    said = "already sent: 0 of 12; 12 refused" if again else "12 readers: 12 refused"
-    assert (code, out) == (Exit.DECIDE, f"{ISSUE}: {said}\n")
+    place.say("send", ISSUE, "--now")
+    code, out, _ = place.say("send", ISSUE)
+    assert (code, out.splitlines()[0]) == (
+        Exit.DONE, f"{ISSUE}: already sent: 0 of 12; 12 refused"
+    )  # fmt: skip
 
 
-def test_an_issue_that_came_too_late_for_some_wants_a_decision(place):
+def test_an_issue_that_came_too_late_for_some_says_so(place):
     place.say("send", ISSUE, "--now")
     with database.write(place.engine) as connection:
         late = schema.delivery.c.subscriber_id > 2
         connection.execute(update(schema.delivery).where(late).values(state="expired"))
     code, out, _ = place.say("send", ISSUE)
-    assert (code, out) == (Exit.DECIDE, f"{ISSUE}: already sent: 2 of 12; 10 expired\n")
-
-
-def test_while_some_are_unknown_the_reason_says_so(place):
-    refuse(place, "drop", stage="accepted", who="lectrice2@")
-    place.say("send", ISSUE, "--now")
-    code, out, _ = place.say("send", ISSUE, "--json")
-    assert (code, json.loads(out)["reason"]) == (Exit.DECIDE, "unknown")
-    place.say("resolve", ISSUE, "--leave")
-    code, out, _ = place.say("send", ISSUE, "--json")
-    assert (code, json.loads(out)["reason"]) == (Exit.DONE, "already sent")
+    assert (code, out) == (Exit.DONE, f"{ISSUE}: already sent: 2 of 12; 10 expired\n")
 
 
 def test_a_report_of_the_unknown_names_the_three_ways_to_settle_them(place):
@@ -206,7 +196,7 @@ def test_send_asks_about_a_domain_that_lost_everybody(doubtful):
 def test_a_report_tells_what_is_in_doubt_to_people_and_programs(doubtful):
     doubtful.say("send", ISSUE, "--now")
     assert f"in doubt: {DOUBT}" in doubtful.say("report", ISSUE)[1]
-    assert json.loads(doubtful.say("report", ISSUE, "--json")[1])["doubts"] == [DOUBT]
+    assert DOUBT in json.loads(doubtful.say("report", ISSUE, "--json")[1])["doubts"]
 
 
 def test_a_run_without_doubts_has_none(place):
@@ -219,4 +209,4 @@ def test_the_letter_at_the_end_asks_about_it_too(doubtful):
     with database.write(doubtful.engine) as connection:
         notifying.tell_endings(connection, doubtful.settings, datetime(2026, 5, 7, 12, tzinfo=UTC))
         (text, *_) = connection.scalars(select(schema.letter.c.text)).all()
-    assert DOUBT in text
+    assert text.endswith("\n    perdu.example\n")
