@@ -4,18 +4,13 @@ import errno
 import json
 import re
 import socket
-from datetime import UTC, datetime, timedelta
 
 import pytest
 import typer
-from sqlalchemy import update
 
 from newsletter.cli import options
 from newsletter.cli.app import PANELS, app, register, run
 from newsletter.cli.output import Exit
-from newsletter.errors import StoreError
-from newsletter.starting import init_publication
-from newsletter.store import database, ledger, schema
 
 register()
 
@@ -29,31 +24,6 @@ def walk(group, path=()):
 
 
 COMMANDS = dict(walk(app))
-
-
-@pytest.fixture
-def folder(tmp_path):
-    init_publication(tmp_path / "lettre")
-    return tmp_path / "lettre"
-
-
-@pytest.fixture
-def say(folder, capsys):
-    """Run a command there; return its exit code, stdout and stderr."""
-
-    def command(*arguments):
-        code = run([*arguments, "--config", str(folder)])
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return command
-
-
-@pytest.fixture
-def issue(say, folder):
-    """An issue that nothing is wrong with, and two people to receive it."""
-    say("subscribers", "import", str(folder / "subscribers" / "people.csv"), "--apply")
-    return json.loads(say("new", "--json")[1])["issue"]
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
@@ -107,14 +77,6 @@ def test_a_signature_for_an_empty_list_warns_that_nobody_would_receive_it(say):
     code, out, _ = say("approve", issue, "--by", "Camille")
     assert code == Exit.DONE
     assert "nobody on the list would receive it" in out
-    assert "newsletter subscribers import FILE --apply" in out
-
-
-def test_a_tick_holds_an_issue_that_nobody_would_receive_and_says_the_remedy(say, its_time, folder):
-    for address in ("alix.durand@example.org", "noe.martin@example.com"):
-        say("subscribers", "unsubscribe", address)
-    code, out, _ = say("run")
-    assert (code, "held  nobody" in out) == (Exit.DECIDE, True)
     assert "newsletter subscribers import FILE --apply" in out
 
 
@@ -303,216 +265,6 @@ def test_a_signature_for_a_skipped_slot_says_that_it_leaves_by_hand_only(say, is
     assert code == Exit.DONE
     assert f"Skipped (by Camille: pont): it leaves only by newsletter send {issue} --now" in out
     assert "It leaves on" not in out
-
-
-def test_a_tick_of_a_quiet_day_says_when_the_next_issue_leaves(say):
-    code, out, _ = say("run", "--json")
-    told = json.loads(out)
-    assert (code, [*told]) == (Exit.DONE, ["issue", "slot", "state", "reason"])
-    assert told["state"] == "due"
-
-
-@pytest.fixture
-def its_time(say, issue, monkeypatch):
-    """A signed issue whose slot came five minutes ago."""
-    from newsletter.cli import issues, ticking
-
-    before = datetime.fromisoformat(f"{issue}T05:00").replace(tzinfo=UTC)
-    for module in (issues, ticking):
-        monkeypatch.setattr(module, "now", lambda: before)
-    say("run")
-    say("approve", issue, "--by", "Camille")
-    monkeypatch.setattr(ticking, "now", lambda: before + timedelta(hours=3, minutes=5))
-    return issue
-
-
-def test_a_tick_says_how_its_dispatch_ended(say, its_time):
-    code, out, _ = say("run", "--json")
-    assert (code, json.loads(out)["state"]) == (Exit.DONE, "done")
-
-
-def test_a_tick_whose_relay_is_down_is_not_done(say, its_time, monkeypatch):
-    monkeypatch.setattr("newsletter.delivery.desk.backoff_s", lambda *_: 0.0)
-    monkeypatch.setenv("NEWSLETTER_RELAY__URL", "smtp://127.0.0.1:1")
-    code, out, said = say("run", "--json")
-    told = json.loads(out)
-    assert (code, told["state"], told["reason"]) == (Exit.OUTSIDE, "dispatching", "relay")
-    assert "newsletter: relay: " in said
-
-
-@pytest.fixture
-def begun(say, its_time, folder):
-    """A run that has begun, whose readers a test puts where it wants them."""
-    from newsletter.config import load_settings
-    from newsletter.store.opening import open_store
-
-    say("run")
-    engine = open_store(load_settings(folder / "newsletter.toml"))
-
-    def put(run, **readers):
-        with database.write(engine) as connection:
-            connection.execute(update(schema.run).values(**run))
-            connection.execute(update(schema.delivery).values(**readers))
-
-    yield put
-    engine.dispose()
-
-
-@pytest.mark.parametrize("reason", ["configuration", "stopped by Camille"])
-def test_a_tick_that_finds_a_run_stopped_asks_a_person(say, its_time, begun, reason):
-    begun({"state": "dispatching", "stopped": True, "reason": reason}, state="pending")
-    for _ in range(2):
-        code, out, _ = say("run")
-        assert (code, f"newsletter send {its_time}" in out) == (Exit.DECIDE, True)
-        assert f"stopped: {reason.removeprefix('stopped ')}" in out
-    told = json.loads(say("run", "--json")[1])
-    assert (told["state"], told["reason"]) == ("dispatching", reason)
-
-
-@pytest.mark.parametrize("arguments", [(), ("--json",)])
-def test_a_run_that_stops_itself_is_said_on_stderr_once(say, its_time, monkeypatch, arguments):
-    from newsletter.delivery import dispatch
-
-    def refused(settings, engine, keys, run_id, *, clock, stop):
-        with database.write(engine) as connection:
-            ledger.stop_run(connection, run_id, reason="configuration", now=clock())
-            tally = ledger.tally(connection, run_id)
-        return dispatch.DispatchResult(
-            run_id=run_id, tally=tally, finished=False, reason="configuration", problem="535 no"
-        )
-
-    monkeypatch.setattr(dispatch, "dispatch", refused)
-    code, _, err = say("run", *arguments)
-    assert (code, f"issue={its_time} stopped itself reason=configuration" in err) == (
-        Exit.DECIDE, True,
-    )  # fmt: skip
-    code, _, err = say("run", *arguments)
-    assert (code, "stopped itself" in err) == (Exit.DECIDE, False)
-
-
-def test_a_tick_that_finds_everybody_left_deferred_is_unfinished(say, its_time, begun):
-    due_at = datetime.fromisoformat(f"{its_time}T09:00").replace(tzinfo=UTC)
-    begun({"state": "dispatching"}, state="deferred", not_before=due_at, tries=1)
-    code, out, _ = say("run")
-    assert (code, "2 deferred until" in out) == (Exit.UNFINISHED, True)
-
-
-def test_ticks_ask_about_the_unknown_of_the_last_run_until_they_are_settled(say, its_time, begun):
-    begun({"state": "done"}, state="unknown")
-    code, out, _ = say("run")
-    assert code == Exit.DECIDE
-    assert f"newsletter report {its_time} --state unknown" in out
-    say("resolve", its_time, "--leave")
-    code, out, _ = say("run", "--json")
-    assert (code, json.loads(out)["state"]) == (Exit.DONE, "due")
-
-
-def test_what_a_tick_holds_comes_with_its_remedy(say, its_time):
-    say("approve", its_time, "--withdraw", "--by", "Camille")
-    code, out, _ = say("run")
-    assert code == Exit.DECIDE
-    assert f"newsletter approve {its_time} --by NAME" in out
-
-
-def test_a_tick_that_cannot_write_is_one_error(say, its_time, monkeypatch):
-    from newsletter import running
-
-    def locked(*_):
-        raise StoreError("the database is locked")
-
-    monkeypatch.setattr(running, "is_restored", locked)
-    code, out, _ = say("run", "--json")
-    assert (code, json.loads(out)["error"]["code"]) == (Exit.OUTSIDE, "tick")
-
-
-@pytest.mark.parametrize("instant", ["0001-01-01T00:00", "9999-12-31T23:59", "jeudi"])
-def test_an_instant_outside_the_calendar_is_a_usage_error(say, instant):
-    assert say("run", "--at", instant)[0] == Exit.USAGE
-
-
-@pytest.mark.parametrize(
-    ("instant", "slot"),
-    [
-        ("2041-03-28T08:00", "2041-03-28T07:00:00Z"),
-        ("2041-04-04T08:00", "2041-04-04T06:00:00Z"),
-        ("2041-10-24T08:00", "2041-10-24T06:00:00Z"),
-        ("2041-10-31T08:00", "2041-10-31T07:00:00Z"),
-    ],
-)
-def test_the_slot_is_civil_time_across_both_clock_changes(say, instant, slot):
-    say("run")  # the publication is born today; slots before it concern nobody
-    out = say("run", "--at", instant, "--json")[1]
-    assert slot in out
-
-
-def test_an_import_is_planned_before_it_is_applied(say, folder):
-    people = str(folder / "subscribers" / "people.csv")
-    counts = json.loads(say("subscribers", "import", people, "--json")[1])["counts"]
-    assert counts["added"] == 2
-    assert "@" not in say("subscribers", "export")[1]
-    say("subscribers", "import", people, "--apply")
-    assert say("subscribers", "export")[1].count("@") == 2
-
-
-def test_what_is_wrong_in_a_list_names_the_file_and_the_line(say, tmp_path):
-    (tmp_path / "list.csv").write_text("email\na@example.org\n", encoding="utf-8")
-    code, out, _ = say("subscribers", "import", str(tmp_path / "list.csv"), "--json")
-    (finding,) = json.loads(out)["findings"]
-    assert (code, finding["file"], finding["line"]) == (Exit.DECIDE, "list.csv", 2)
-
-
-def test_a_list_with_too_many_faults_shows_the_first_hundred(say, tmp_path):
-    columns = ["email;base_legale\n", *(f"a{n}@example.org;mot {n}\n" for n in range(150))]
-    (tmp_path / "list.csv").write_text("".join(columns), encoding="utf-8")
-    out = say("subscribers", "import", str(tmp_path / "list.csv"))[1]
-    assert (out.count("[unknown-basis]"), "and 50 more" in out) == (100, True)
-
-
-def test_one_fault_of_many_lines_is_told_once(say, tmp_path):
-    lines = ["email", "a@example.org", "nobody", *(f"b{n}@example.org" for n in range(150))]
-    (tmp_path / "list.csv").write_text("\n".join(lines), encoding="utf-8")
-    out = say("subscribers", "import", str(tmp_path / "list.csv"))[1]
-    assert out.count("[no-basis]") == 1
-    assert "The same in 150 more: lines 4 to 153" in out
-
-
-def test_a_list_without_end_is_one_clear_error(say):
-    code, _, err = say("subscribers", "import", "/dev/zero")
-    assert (code, "larger than 64 MB" in err) == (Exit.USAGE, True)
-
-
-def test_a_person_can_be_added_shown_paused_let_go_and_erased(say):
-    added = ("subscribers", "add", "zoe@example.org", "--basis", "consentement")
-    assert say(*added, "--evidence", "bulletin papier du 3 mai")[0] == Exit.DONE
-    assert "zoe@example.org" in say("subscribers", "show", "zoe@example.org")[1]
-    assert say("subscribers", "pause", "zoe@example.org", "--until", "2030-01-01")[0] == Exit.DONE
-    assert "unsubscribed" in say("subscribers", "unsubscribe", "zoe@example.org")[1]
-    assert "erased" in say("subscribers", "erase", "zoe@example.org")[1]
-    assert say(*added, "--evidence", "encore")[0] == Exit.DECIDE
-
-
-def test_unsubscribing_a_mistyped_address_says_that_nobody_left(say, issue):
-    state = json.loads(say("subscribers", "unsubscribe", "ailx@example.org", "--json")[1])["state"]
-    assert ("not on the list" in state, "check the spelling" in state) == (True, True)
-    assert "state: active" in say("subscribers", "show", "alix.durand@example.org")[1]
-
-
-def test_unsubscribing_somebody_twice_says_what_they_were(say, issue):
-    leave = ("subscribers", "unsubscribe", "alix.durand@example.org")
-    assert "state unsubscribed" in say(*leave)[1]
-    assert "state was unsubscribed already" in say(*leave)[1]
-
-
-@pytest.mark.parametrize("content", [b"PK\x03\x04...", b"", b"prenom;nom\nAlix;Durand\n"])
-def test_a_file_that_is_no_list_is_a_usage_error(say, tmp_path, content):
-    (tmp_path / "list.csv").write_bytes(content)
-    code, _, err = say("subscribers", "import", str(tmp_path / "list.csv"))
-    assert (code, "list.csv" in err) == (Exit.USAGE, True)
-
-
-def test_a_file_that_is_not_there_is_one_clear_error(say):
-    code, _, err = say("subscribers", "import", "nowhere.csv")
-    assert (code, "nowhere.csv" in err) == (Exit.USAGE, True)
 
 
 def test_the_events_of_a_run_are_lines_or_one_document(say, issue):
