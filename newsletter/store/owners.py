@@ -35,21 +35,16 @@ _FOLDER_SUFFIX = ".owners"
 @contextmanager
 def open_owner(engine: Engine) -> Iterator[str]:
     """Be an owner for as long as the block lasts; yield the name to write on rows."""
-    path = database.sqlite_path(str(engine.url))
-    if path is None:
-        with _locked_session(engine) as name:
-            yield name
-    else:
-        with _locked_file(path.with_name(path.name + _FOLDER_SUFFIX)) as name:
-            yield name
+    folder = _folder_of(engine)
+    with _locked_session(engine) if folder is None else _locked_file(folder) as name:
+        yield name
 
 
 def death_prover(engine: Engine, connection: Connection) -> Callable[[str], bool]:
     """Return the question "is this owner provably dead?", asked within *connection*."""
-    path = database.sqlite_path(str(engine.url))
-    if path is None:
+    folder = _folder_of(engine)
+    if folder is None:
         return lambda name: _session_is_gone(connection, name)
-    folder = path.with_name(path.name + _FOLDER_SUFFIX)
     return lambda name: _file_is_free(folder, name)
 
 
@@ -110,15 +105,28 @@ def give_up(
 # --- SQLite --------------------------------------------------------------------------------------
 
 
+def _folder_of(engine: Engine) -> Path | None:
+    """Return where the owners of this database have their files: None on PostgreSQL.
+
+    One folder by whichever link the database is reached: an owner not found is proved dead.
+    """
+    path = database.sqlite_path(str(engine.url))
+    if path is None:
+        return None
+    path = path.resolve()
+    return path.with_name(path.name + _FOLDER_SUFFIX)
+
+
 @contextmanager
 def _locked_file(folder: Path) -> Iterator[str]:
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"cannot be made: {error.strerror}", path=str(folder)) from None
     word = secrets.token_hex(8)
     path = folder / word
-    with path.open("wb") as file:
+    try:
+        folder.mkdir(exist_ok=True)
+        file = path.open("wb")
+    except OSError as error:
+        raise StoreError(f"cannot be made: {error.strerror}", path=str(folder)) from None
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         try:
             yield f"file:{_machine_id()}:{_boot_id()}:{word}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
+from newsletter.errors import StoreError
 from newsletter.store import database, owners
 from tests.delivery.scenery import claim_as, start_run, states_of
 from tests.waiting import wait_until
@@ -100,6 +101,31 @@ def test_a_machine_that_changed_its_name_is_known_by_its_kernel(sqlite_engine, m
     assert is_dead(name)
     monkeypatch.setattr(owners, "_boot_id", lambda: "another-boot")
     assert not is_dead(name)
+
+
+@pytest.fixture
+def linked_engine(sqlite_engine, tmp_path):
+    """The same database, reached through a link elsewhere."""
+    link = tmp_path / "elsewhere" / "link.db"
+    link.parent.mkdir()
+    link.symlink_to(database.sqlite_path(str(sqlite_engine.url)))
+    engine = database.open_engine(f"sqlite:///{link}")
+    yield engine
+    engine.dispose()
+
+
+def test_an_owner_lives_by_whichever_link_its_database_is_reached(sqlite_engine, linked_engine):
+    with owners.open_owner(sqlite_engine) as name, database.read(linked_engine) as connection:
+        assert not owners.death_prover(linked_engine, connection)(name)
+
+
+def test_an_owner_s_file_that_cannot_be_made_is_named(sqlite_engine):
+    folder = database.sqlite_path(str(sqlite_engine.url) + ".owners")
+    folder.symlink_to("/proc")  # where nobody makes a file
+    opened = owners.open_owner(sqlite_engine)
+    with pytest.raises(StoreError, match="cannot be made") as caught:
+        opened.__enter__()
+    assert caught.value.path == str(folder)
 
 
 def test_only_strangers_are_given_up_without_a_proof(sqlite_engine, now):
