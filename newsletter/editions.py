@@ -200,14 +200,15 @@ def _say_rendering(error: RenderingError) -> Finding:
 
 
 def presentable(issue: Issue, templates: Templates) -> Issue:
-    """Return the issue without the blocks that lack a required field.
+    """Return the issue without the blocks that lack a required field; no subject: its day instead.
 
     Reading has reported each; the rest can still be shown, and checked.
     """
     stories = tuple(
         replace(story, nodes=_presentable(story.nodes, templates)) for story in issue.stories
     )
-    return replace(issue, edito=_presentable(issue.edito, templates), stories=stories)
+    edito = _presentable(issue.edito, templates)
+    return replace(issue, subject=issue.subject or issue.id, edito=edito, stories=stories)
 
 
 def _presentable(nodes: Sequence[Node], templates: Templates) -> tuple[Node, ...]:
@@ -228,14 +229,17 @@ def _without_echoes(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """Leave out what only repeats another finding.
 
     A figure cites no source where the source it names is unknown; an audience cannot be told where
-    the reading has found the segment unknown.
+    the reading has found the segment unknown; a file without a header lacks all that stands in one.
     """
     unknown = {(f.file, f.line) for f in findings if f.code == "unknown_source"}
     segment_told = any(finding.code == "unknown_segment" for finding in findings)
+    headless = {finding.file for finding in findings if finding.code == "no_header"}
 
     def echoes(finding: Finding) -> bool:
         if finding.code == "unknown-segment":
             return segment_told
+        if finding.code in {"no_preheader", "no_example"}:
+            return finding.file in headless
         below = {(finding.file, (finding.line or 0) + lines) for lines in range(1, 6)}
         return finding.code == "figure_without_source" and not unknown.isdisjoint(below)
 
