@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -267,6 +267,7 @@ def _say_readers(count: int) -> str:
 
 def _next_departure(publication: Publication, issue_id: IssueId) -> str:
     from newsletter.content.calendar import slot_leaving_on
+    from newsletter.delivery.departure import Step, next_step
     from newsletter.sending import say_instant
     from newsletter.store import database, runs
 
@@ -278,10 +279,15 @@ def _next_departure(publication: Publication, issue_id: IssueId) -> str:
     slot = slot_leaving_on(date.fromisoformat(issue_id), settings)
     if slot is None:
         return f"No issue leaves on that day by itself. Next: newsletter send {issue_id} --now"
-    if slot.at <= now():
-        return f"Its time has come. Next: newsletter send {issue_id}"
-    leaves = say_instant(slot.at, settings.publication.zone)
-    return f"It leaves on {leaves}. Sooner: newsletter send {issue_id} --now"
+    lateness = timedelta(hours=settings.schedule.max_lateness_h)
+    match next_step(run, now(), slot_at=slot.at, max_lateness=lateness):
+        case Step.WAIT:
+            leaves = say_instant(slot.at, settings.publication.zone)
+            return f"It leaves on {leaves}. Sooner: newsletter send {issue_id} --now"
+        case Step.JUDGE:
+            return f"Its time has come. Next: newsletter send {issue_id}"
+        case _:
+            return f"Its time is over. Next: newsletter send {issue_id} --now"
 
 
 @app.command(rich_help_panel="After")

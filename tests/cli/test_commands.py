@@ -4,13 +4,17 @@ import errno
 import json
 import re
 import socket
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 import typer
 
-from newsletter.cli import options
+from newsletter.cli import issues, options
 from newsletter.cli.app import PANELS, app, register, run
 from newsletter.cli.output import Exit
+
+PARIS = ZoneInfo("Europe/Paris")
 
 register()
 
@@ -265,6 +269,22 @@ def test_a_signature_for_a_skipped_slot_says_that_it_leaves_by_hand_only(say, is
     assert code == Exit.DONE
     assert f"Skipped (by Camille: pont): it leaves only by newsletter send {issue} --now" in out
     assert "It leaves on" not in out
+
+
+@pytest.mark.parametrize(
+    ("hours", "told"),
+    [
+        (-1, "It leaves on"),
+        (1, "Its time has come. Next: newsletter send {issue}\n"),
+        (4, "Its time is over. Next: newsletter send {issue} --now\n"),
+    ],
+)
+def test_a_signature_says_how_the_issue_leaves(say, issue, monkeypatch, hours, told):
+    slot_at = datetime.fromisoformat(f"{issue}T08:00").replace(tzinfo=PARIS)
+    monkeypatch.setattr(issues, "now", lambda: slot_at + timedelta(hours=hours))
+    code, out, _ = say("approve", issue, "--by", "Camille")
+    assert code == Exit.DONE
+    assert told.format(issue=issue) in out
 
 
 def test_the_events_of_a_run_are_lines_or_one_document(say, issue):
