@@ -159,6 +159,8 @@ def wanted_json(issue: Issue) -> int | list[str]:
 def _render(
     settings: Settings, issue: Issue, templates: Templates, registries: Registries
 ) -> tuple[Edition | None, tuple[Finding, ...]]:
+    if not issue.subject:  # reading has said so; the template would be blamed for the title
+        return None, ()
     try:
         edition = render_edition(
             issue,
@@ -200,15 +202,14 @@ def _say_rendering(error: RenderingError) -> Finding:
 
 
 def presentable(issue: Issue, templates: Templates) -> Issue:
-    """Return the issue without the blocks that lack a required field; no subject: its day instead.
+    """Return the issue without the blocks that lack a required field.
 
     Reading has reported each; the rest can still be shown, and checked.
     """
     stories = tuple(
         replace(story, nodes=_presentable(story.nodes, templates)) for story in issue.stories
     )
-    edito = _presentable(issue.edito, templates)
-    return replace(issue, subject=issue.subject or issue.id, edito=edito, stories=stories)
+    return replace(issue, edito=_presentable(issue.edito, templates), stories=stories)
 
 
 def _presentable(nodes: Sequence[Node], templates: Templates) -> tuple[Node, ...]:
