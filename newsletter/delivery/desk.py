@@ -20,7 +20,7 @@ from newsletter.delivery.flights import Flight, Supply
 from newsletter.delivery.lanes import Lane
 from newsletter.delivery.pacing import backoff_s, domain_of
 from newsletter.delivery.pages import EVERYBODY, Job, Pages
-from newsletter.delivery.routes import Route, share
+from newsletter.delivery.routes import Route, is_hopeless, share
 from newsletter.delivery.states import Blame, Reply, Step, Verdict
 from newsletter.errors import RelayError, StoreError
 from newsletter.mail.compose import Outgoing
@@ -258,7 +258,7 @@ class Desk:
         row = flight.row
         step = states.step(verdict, tries=row.tries, drops=row.drops, now=self._job.clock())
         self._commits.record(flight, step, str(reply) if reply is not None else "")
-        self._pace(flight, verdict, route)
+        self._pace(flight, verdict, reply, route)
         self._count(verdict)
         self._look_for_end()
         if reply is None:
@@ -274,7 +274,7 @@ class Desk:
         self._supply.forget(flight)
         self._look_for_end()
 
-    def _pace(self, flight: Flight, verdict: Verdict, route: Route) -> None:
+    def _pace(self, flight: Flight, verdict: Verdict, reply: Reply | None, route: Route) -> None:
         if verdict.state is DeliveryState.SENT:
             route.succeed()
             route.adaptive.praise()
@@ -288,12 +288,23 @@ class Desk:
                 route.adaptive.blame(self._loop.time())
         elif verdict.throttled:
             route.adaptive.blame(self._loop.time())
+            if not verdict.close:  # a 421 is judged by what its connection has carried
+                self.on_route_failed(route, RelayError(str(reply), host=route.endpoint.host))
+                route.quiet_until = route.retry_at
 
     def _count(self, verdict: Verdict) -> None:
         canary = self._canary
         if canary is not None and verdict.blame is not Blame.CONNECTION:
             canary.answered += 1
             canary.failed += verdict.state is DeliveryState.REFUSED
+
+    def on_not_connected(self, route: Route, error: RelayError) -> None:
+        """A relay let nobody in; while it has some of us it is asked for no more than these."""
+        held = sum(lane.is_connected for lane in self._lanes if lane.route is route)
+        if held and not is_hopeless(error):
+            route.adaptive.crowd(held)
+        else:
+            self.on_route_failed(route, error)
 
     def on_route_failed(self, route: Route, error: RelayError) -> None:
         """A relay failed: wait, then leave it to the others, then give up."""
@@ -306,6 +317,15 @@ class Desk:
         elif route.dead is not None:
             share(self._routes)
             self._loop.call_soon(self._wake)
+
+    def leave_to_others(self, route: Route, error: RelayError) -> bool:
+        """Do without a relay from now on; False when it is the last."""
+        if all(other.dead is not None for other in self._routes if other is not route):
+            return False
+        route.dead = error
+        share(self._routes)
+        self._loop.call_soon(self._wake)
+        return True
 
     # --- the ledger's answers
 

@@ -15,12 +15,20 @@ from newsletter.delivery.crash_points import reach
 from newsletter.delivery.flights import Flight
 from newsletter.delivery.pacing import (
     DomainLane,
+    backoff_s,
     domain_of,
     take_from_all,
 )
 from newsletter.delivery.routes import Route
 from newsletter.delivery.smtp import Connection, connect
-from newsletter.delivery.smtp_protocol import BadAddress, Closing, Event, Proceed, Settled
+from newsletter.delivery.smtp_protocol import (
+    BadAddress,
+    Closing,
+    Event,
+    Proceed,
+    Settled,
+    Unsettled,
+)
 from newsletter.delivery.states import Blame, Reply, Stage, Verdict
 from newsletter.errors import NewsletterError, RelayError
 from newsletter.mail.compose import Outgoing
@@ -52,6 +60,10 @@ class Desk(Protocol):
 
     def release(self, flight: Flight) -> None: ...
 
+    def leave_to_others(self, route: Route, error: RelayError) -> bool: ...
+
+    def on_not_connected(self, route: Route, error: RelayError) -> None: ...
+
     def on_route_failed(self, route: Route, error: RelayError) -> None: ...
 
     def jitter(self) -> float: ...
@@ -69,7 +81,12 @@ class Lane:
         self._by_domain: dict[str, int] = {}  # messages on this connection
         self._connecting: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._retry_at = 0.0  # no attempt to connect before
         self._loop = asyncio.get_running_loop()
+
+    @property
+    def is_connected(self) -> bool:
+        return self._connection is not None
 
     # --- going on
 
@@ -125,7 +142,8 @@ class Lane:
         """Close a connection that carried all it may, and open the next if there is work."""
         if self._connection is not connection:
             return
-        if not self.flights and self._is_spent(connection):
+        if not self.flights and (self._is_spent(connection) or not self._may_work()):
+            # One that may not be used is not ours to hold: a relay may bear few of them.
             self._connection = None
             connection.end()
             self._reopen()
@@ -152,13 +170,24 @@ class Lane:
             self._refuse(flight, "address", str(error))
             return False
         too_large = connection.session.check_size(size)
-        if too_large is not None:
+        if too_large is None:
+            return True
+        # All messages of a run are about as large: this relay is of no use to it.
+        useless = RelayError(f"too large: {too_large}", host=connection.endpoint.host)
+        if self._desk.leave_to_others(self.route, useless):
+            self._desk.put_back(flight)
+        else:
             self._conclude(flight, Stage.MAIL, too_large)
-            return False
-        return True
+        return False
+
+    def _may_work(self) -> bool:
+        return self._rank < self.route.adaptive.allowed and self.route.dead is None
 
     def _pick(self) -> Flight | None:
-        if self._rank >= self.route.adaptive.allowed or self._desk.is_closing:
+        if self._desk.is_closing or not self._may_work():
+            return None
+        if self.route.quiet_until and (wait_s := self.route.quiet_until - self._loop.time()) > 0:
+            self._wake_in(wait_s)
             return None
         for domain in self._desk.waiting_domains():
             limits = self.route.domains.find(domain)
@@ -305,16 +334,20 @@ class Lane:
         if connection is not self._connection:
             return
         self._connection = None
-        stages = dict(connection.session.unsettled())
+        left = {one.token: one for one in connection.session.unsettled()}
         flights, self.flights = self.flights, {}
-        doubted = False
+        unanswered = doubted = False
         for token, flight in flights.items():
-            stage = stages.get(token, Stage.MAIL)
-            doubted |= stage is Stage.DOT
-            self._lose(flight, stage, reason, written=token in stages)
+            one = left.get(token) or Unsettled(token, Stage.MAIL)
+            if one.no is not None:
+                self._conclude(flight, one.stage, one.no)
+                continue
+            unanswered = True
+            doubted |= one.stage is Stage.DOT
+            self._lose(flight, one.stage, reason, written=token in left)
         # A 421 after some messages only asks for another connection; before any, for patience.
         in_vain = reason == "busy" and not connection.session.taken
-        if (flights and reason in {"drop", "timeout", "desync"}) or doubted or in_vain:
+        if (unanswered and reason in {"drop", "timeout", "desync"}) or doubted or in_vain:
             self._note_failure(_Lost(f"connection lost ({reason})", host=connection.endpoint.host))
         self.advance()
 
@@ -385,11 +418,12 @@ class Lane:
 
     def _reopen(self) -> None:
         route = self.route
-        if self._connecting is not None or route.dead is not None or not self._desk.has_work():
-            return
-        if self._rank >= route.adaptive.allowed:
+        if self._connecting is not None or not self._may_work() or not self._desk.has_work():
             return
         now = self._loop.time()
+        if now < self._retry_at:
+            self._wake_in(self._retry_at - now)
+            return
         if route.failures and (route.is_trying or now < route.retry_at):
             # One lane tries; the others come when it got through.
             self._wake_in(max(route.retry_at - now, 0.05))
@@ -404,7 +438,11 @@ class Lane:
         except RelayError as error:
             self._connecting = None
             route.is_trying = False
-            self._note_failure(error)
+            # This lane waits, whatever the others have to say of the relay meanwhile.
+            wait_s = backoff_s(1, self._desk.jitter()) * route.deadlines.backoff
+            self._retry_at = self._loop.time() + wait_s
+            self._desk.on_not_connected(route, error)
+            self.advance()
         except BaseException:  # the loop hears of it once nobody holds the task
             self._connecting = None
             route.is_trying = False

@@ -85,6 +85,11 @@ class Adaptive:
         self.ceiling = ceiling
         self.allowed = min(self.allowed, ceiling) if is_slowed else ceiling
 
+    def crowd(self, held: int) -> None:
+        """One connection more was refused while *held* were open: so many may work."""
+        self._quiet = 0
+        self.allowed = max(1, min(self.allowed, held))
+
     def praise(self) -> None:
         if self.allowed < self.ceiling:
             self._quiet += 1

@@ -35,6 +35,7 @@ class Route:
     adaptive: Adaptive = field(init=False)
     failures: int = 0
     retry_at: float = 0.0
+    quiet_until: float = 0.0  # throttled, and nothing taken since
     is_trying: bool = False
     dead: RelayError | None = None
     max_messages: int = field(init=False)
@@ -49,10 +50,10 @@ class Route:
     @property
     def is_hopeless(self) -> bool:
         """True when trying again does not help: a person must look."""
-        return isinstance(self.dead, (AuthFailed, TlsFailed, Unwelcome))
+        return is_hopeless(self.dead)
 
     def fail(self, error: RelayError, *, now: float, wait_s: float) -> None:
-        hopeless = isinstance(error, (AuthFailed, TlsFailed, Unwelcome))
+        hopeless = is_hopeless(error)
         if now < self.retry_at and not hopeless:
             return  # the same failure, met by another lane
         self.failures += 1
@@ -62,11 +63,17 @@ class Route:
 
     def succeed(self) -> None:
         self.failures = 0
+        self.quiet_until = 0.0
 
     def learn(self, carried: int, reply: Reply) -> None:
         """A 421 at MAIL that names a limit per session says how much a session carries."""
         if carried >= 1 and _SESSION_LIMIT.search(reply.text):
             self.max_messages = min(self.max_messages, carried)
+
+
+def is_hopeless(error: RelayError | None) -> bool:
+    """True for what trying again does not mend."""
+    return isinstance(error, (AuthFailed, TlsFailed, Unwelcome))
 
 
 def share(routes: Sequence[Route]) -> None:

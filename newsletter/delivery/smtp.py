@@ -389,6 +389,10 @@ class _Courier:
         if self._answer is None or self._answer.done() or self._connection is None:
             return
         host = connection.endpoint.host
-        doubted = any(stage is Stage.DOT for _, stage in connection.session.unsettled())
+        left = connection.session.unsettled()
+        if left and left[0].no is not None:
+            self._answer.set_result(left[0].no)
+            return
+        doubted = any(one.stage is Stage.DOT for one in left)
         error = Unanswered if doubted else (TimedOut if reason == "timeout" else ConnectFailed)
         self._answer.set_exception(error(f"{host}: connection lost ({reason})", host=host))

@@ -91,6 +91,7 @@ class Greeting:
         self.is_encrypted = terms.tls_active
         self._asked_tls = terms.tls_active
         self._answers: list[bytes] = []  # what AUTH LOGIN still has to say
+        self._gave_up = False  # nothing is left to say, and the relay asked for more
 
     def _fail(self, problem: Problem, reply: Reply | None, detail: str = "") -> Answer:
         self.is_over = True
@@ -176,7 +177,8 @@ class Greeting:
             return self._become_ready()
         if reply.code == 334 and self._answers:
             return self._say(Stage.AUTH, self._answers.pop(0), self._on_auth)
-        if reply.code == 334:  # XOAUTH2 puts its error in a challenge: an empty answer ends it
+        if reply.code == 334 and not self._gave_up:
+            self._gave_up = True  # XOAUTH2 puts its error in a challenge: an empty answer ends it
             return self._say(Stage.AUTH, b"", self._on_auth)
         later = 400 <= reply.code < 500
         return self._fail(Problem.AUTH_LATER if later else Problem.AUTH, reply)

@@ -75,6 +75,14 @@ class Settled(NamedTuple):
     reply: Reply
 
 
+class Unsettled(NamedTuple):
+    """How far a token came: DOT when its dot may have left; the first no that it heard, if any."""
+
+    token: int
+    stage: Stage
+    no: Reply | None = None
+
+
 class Closing(NamedTuple):
     """The session is over: ask ``unsettled`` what it leaves behind."""
 
@@ -123,6 +131,7 @@ class Session:
         self._by_token: dict[int, _Transaction] = {}
         self._pending_rset = False
         self._dismissed = False  # by a 421
+        self._is_in_step = True  # each reply was an answer to what was asked
         self._on: Mapping[Stage, Callable[[_Transaction, Reply], Answer]] = {
             Stage.MAIL: self._on_mail,
             Stage.RCPT: self._on_rcpt,
@@ -153,16 +162,19 @@ class Session:
     def in_flight(self) -> int:
         return len(self._by_token)
 
-    def unsettled(self) -> list[tuple[int, Stage]]:
-        """Return what was never answered: the token, and DOT when its dot may have left."""
-        # After a 421 nothing that was written behind it is read any more.
-        doubted = {
-            tx.token: Stage.DOT if tx.written and not self._dismissed else tx.stage
-            for tx in self._by_token.values()
-        }
+    def unsettled(self) -> list[Unsettled]:
+        """Return what never had its last word, once the session is over."""
+        left = [self._leave(tx) for tx in self._by_token.values()]
         self._by_token.clear()
         self._expected.clear()
-        return list(doubted.items())
+        return left
+
+    def _leave(self, tx: _Transaction) -> Unsettled:
+        if tx.no is not None and self._is_in_step:  # only the end of its envelope was owed
+            return Unsettled(tx.token, tx.no_stage, tx.no)
+        # After a 421 nothing that was written behind it is read any more.
+        may_have_left = tx.written and not self._dismissed
+        return Unsettled(tx.token, Stage.DOT if may_have_left else tx.stage)
 
     # --- bytes in
 
@@ -183,7 +195,7 @@ class Session:
                 if self.is_over:
                     break
         except Desync as error:
-            self.is_over = True
+            self.is_over, self._is_in_step = True, False
             events.append(self._close(str(error)))
         return out, events
 

@@ -128,7 +128,7 @@ def read_offer(reply: Reply) -> Offer:
         enhanced="ENHANCEDSTATUSCODES" in words,
         size=_to_int(words["SIZE"][0] if words["SIZE"] else "0") if "SIZE" in words else None,
         auth=frozenset(words.get("AUTH", ())),
-        mail_max=_to_int(limits.get("MAILMAX", "")),
+        mail_max=_to_int(limits.get("MAILMAX", "")) or None,  # none at all would be no relay
     )
 
 

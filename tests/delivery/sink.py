@@ -31,7 +31,8 @@ class Rule:
 
     Stages: banner, ehlo, helo, starttls, tls, auth, mail, rcpt, data, body, dot (before the message
     is recorded), accepted (after), quit. An action is a reply ("550 5.1.1 nobody"), or one of drop,
-    rst, hang, garbage, dup, trickle, hold (until ``Manners.release``), stall (so, and deaf).
+    rst, hang, garbage, dup, trickle, hold (until ``Manners.release``), stall (so, and deaf), "bye"
+    before a reply, behind which it hangs up.
     """
 
     stage: str
@@ -50,6 +51,7 @@ class Manners:
     enhanced: bool = True
     size: int | None = None
     mail_max: int | None = None
+    open_max: int | None = None  # connections at once; a 421 to any more
     helo_only: bool = False
     starttls: ssl.SSLContext | None = None
     implicit_tls: ssl.SSLContext | None = None
@@ -190,6 +192,8 @@ class _Session:
         self.messages = 0
 
     async def run(self) -> None:
+        if self.manners.open_max and self.sink.worst["open"] > self.manners.open_max:
+            await self.part("421 4.7.0 too many connections")
         await self.say("banner", "220 sink ESMTP")
         while True:
             if self.out and not self.reader._buffer:
@@ -284,11 +288,15 @@ class _Session:
                 await self.writer.drain()
                 await asyncio.sleep(0.02)
                 self.pass_time(10)
+        if action.startswith(("421", "bye ")):
+            await self.part(action.removeprefix("bye "))
         self.put(action)
-        if action.startswith("421"):
-            await self.flush()
-            raise _Gone
         return action[0] in "23"
+
+    async def part(self, reply: str) -> None:
+        self.put(reply)
+        await self.flush()
+        raise _Gone
 
     async def hang(self) -> None:
         """Say nothing more until the client has had enough."""

@@ -74,6 +74,22 @@ def test_a_no_to_one_of_the_chunks_in_flight_sends_none_of_the_others_twice(
     assert (set(times.values()), len(times)) == ({1}, 19)
 
 
+@pytest.mark.parametrize("pipelining", [True, False], ids=["pipelined", "serial"])
+def test_a_refusal_is_heard_though_the_relay_hangs_up_behind_it(
+    go, engine, now, start_sink, pipelining
+):
+    rules = [Rule("rcpt", "bye 550 5.1.1 no such user", ONE)]
+    sink = start_sink(Manners(pipelining=pipelining, rules=rules))
+    run_id = start_run(engine, now, readers=8)
+    go(sink.url, run_id)
+    by_address = standing(engine, run_id)
+    met = by_address.pop("lecteur1@lecteurs.example")
+    assert (met.state, met.reason, met.reply) == (
+        "refused", "no_such_address", "550 5.1.1 no such user",
+    )  # fmt: skip
+    assert {reader.state for reader in by_address.values()} == {"sent"}
+
+
 def test_a_refused_recipient_that_still_gets_354_shifts_nobody(go, engine, now, start_sink):
     rules = [Rule("rcpt", "550 5.1.1 nobody", ONE)]
     sink = start_sink(Manners(always_354=True, rules=rules))
@@ -364,6 +380,20 @@ def test_a_relay_that_throttles_us_by_454_charges_nobody(go, engine, now, start_
     assert go(sink.url, run_id, connections=4).tally.sent == 8
     with database.read(engine) as connection:
         assert set(connection.scalars(select(schema.delivery.c.tries))) == {0}
+
+
+@pytest.mark.parametrize("stage", ["mail", "rcpt", "dot"])
+def test_a_relay_that_throttles_everybody_is_left_alone_after_three_times(
+    go, engine, now, start_sink, stage
+):
+    sink = start_sink(Manners(rules=[Rule(stage, "454 4.7.0 Throttling failure")]))
+    run_id = start_run(engine, now, readers=200)
+    result = go(sink.url, run_id, connections=2)
+    asked = sum(line.startswith(b"MAIL") for _, line in sink.commands)
+    assert result.reason == "relay"
+    assert "Throttling failure" in result.problem
+    assert asked <= 3 * 2 * 2  # one at its dot and one behind, on each of both connections
+    assert result.tally.pending + result.tally.deferred == 200
 
 
 @pytest.mark.parametrize("stage", ["mail", "rcpt", "data", "accepted"])

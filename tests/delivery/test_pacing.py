@@ -14,7 +14,7 @@ from newsletter.config import DomainPace, Relay
 from newsletter.delivery import pacing
 from newsletter.delivery.dispatch import dispatch
 from newsletter.delivery.endpoints import Deadlines, open_endpoints
-from newsletter.delivery.pacing import Adaptive, Domains, TokenBucket, take_from_all
+from newsletter.delivery.pacing import RAISE_AFTER, Adaptive, Domains, TokenBucket, take_from_all
 from newsletter.delivery.routes import Route
 from newsletter.errors import ConnectFailed
 from tests.delivery.scenery import once_accepted, start_run, states_of, with_relay
@@ -232,6 +232,33 @@ def test_lanes_that_fail_together_fail_once(settings, start_sink):
     for now in (6.0, 12.0):
         route.fail(ConnectFailed("down", host="h"), now=now, wait_s=5.0)
     assert route.dead is not None
+
+
+def test_a_relay_that_bears_few_connections_is_asked_for_no_more(
+    sqlite_engine, settings, keys, now, start_sink
+):
+    sink = start_sink(Manners(open_max=2, reply_delay_s=0.001))
+    run_id = start_run(sqlite_engine, now, readers=200)
+    relay = with_relay(settings, sink.url, connections=4, window=0)
+    result = dispatch(
+        relay, sqlite_engine, keys, run_id, clock=lambda: now, deadlines=Deadlines(backoff=0.001)
+    )
+    assert result.tally.sent == 200
+    # Those of the beginning, and one more for every RAISE_AFTER messages.
+    assert sink.worst["connections"] <= 4 + 2 * 200 // RAISE_AFTER
+
+
+@pytest.mark.parametrize("large_first", [True, False])
+def test_a_message_too_large_for_one_relay_leaves_by_the_other(
+    sqlite_engine, settings, keys, now, start_sink, large_first
+):
+    small, large = start_sink(Manners(size=100), name="small.jsonl"), start_sink()
+    run_id = start_run(sqlite_engine, now, readers=30)
+    urls = (large.url, small.url) if large_first else (small.url, large.url)
+    first = with_relay(settings, urls[0], connections=2, window=0)
+    both = first.model_copy(update={"relays": (Relay(url=urls[1], connections=2),)})
+    result = dispatch(both, sqlite_engine, keys, run_id, clock=lambda: now)
+    assert (result.tally.sent, result.finished) == (30, True)
 
 
 def test_the_share_of_a_relay_that_dies_in_mid_run_falls_to_the_other(

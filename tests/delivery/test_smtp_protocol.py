@@ -15,6 +15,7 @@ from newsletter.delivery.smtp_protocol import (
     Proceed,
     Session,
     Settled,
+    Unsettled,
     encode_address,
 )
 from newsletter.delivery.smtp_replies import Desync, ReplyReader, read_offer
@@ -109,7 +110,11 @@ def test_an_offer_is_read_from_any_spelling():
     )
     assert (offer.pipelining, offer.size, offer.mail_max) == (True, 2000, 7)
     assert offer.auth == {"PLAIN", "LOGIN"}
-    assert read_offer(Reply(250, "", "relay\nSIZE\nLIMITS MAILMAX=x")).mail_max is None
+
+
+@pytest.mark.parametrize("most", ["x", "0"])
+def test_a_limit_that_none_could_keep_is_none(most):
+    assert read_offer(Reply(250, "", f"relay\nSIZE\nLIMITS MAILMAX={most}")).mail_max is None
 
 
 # --- addresses
@@ -273,6 +278,12 @@ def test_auth_xoauth2_ends_a_refusal_with_an_empty_line():
     assert event.problem is Problem.AUTH
 
 
+def test_a_relay_that_asks_for_ever_signs_nobody_in():
+    *_, (empty, _), (_, (event,)) = sign_in("plain", b"334 eA==\r\n", b"334 eA==\r\n")
+    assert empty == b"\r\n"
+    assert event.problem is Problem.AUTH
+
+
 def test_a_temporary_failure_to_sign_in_is_not_a_wrong_password():
     *_, (_, (event,)) = sign_in("plain", b"454 4.7.0 later\r\n")
     assert event.problem is Problem.AUTH_LATER
@@ -404,22 +415,39 @@ def test_a_chunk_taken_under_a_refused_envelope_is_in_doubt():
     session.chunk(1, "from@example.org", "to@r.example", 7)
     _, events = session.receive(b"503 nested\r\n250 b\r\n250 queued\r\n")
     assert [type(event) for event in events] == [Closing]
-    assert session.unsettled() == [(1, Stage.DOT)]
+    assert session.unsettled() == [Unsettled(1, Stage.DOT)]
 
 
 def test_a_lost_connection_leaves_in_doubt_only_what_may_have_ended():
     session = ready()
     open_one(session, 1)
-    assert dict(session.unsettled()) == {1: Stage.MAIL}
+    assert session.unsettled() == [Unsettled(1, Stage.MAIL)]
     session = ready()
     open_one(session, 1)
     session.receive(b"250 a\r\n250 b\r\n354 go\r\n")
     session.finish(1)
     open_one(session, 2)
-    assert dict(session.unsettled()) == {1: Stage.DOT, 2: Stage.MAIL}
+    assert session.unsettled() == [Unsettled(1, Stage.DOT), Unsettled(2, Stage.MAIL)]
     session = ready(BDAT, in_flight=4)
     session.chunk(1, "from@example.org", "to@r.example", 3)
-    assert dict(session.unsettled()) == {1: Stage.DOT}
+    assert session.unsettled() == [Unsettled(1, Stage.DOT)]
+
+
+REFUSED = Reply(550, "5.1.1", "gone")
+
+
+def test_a_refusal_stands_though_its_envelope_is_never_ended():
+    session = ready()
+    open_one(session)
+    session.receive(b"250 a\r\n550 5.1.1 gone\r\n")
+    assert session.unsettled() == [Unsettled(1, Stage.RCPT, REFUSED)]
+
+
+def test_a_refusal_stands_though_its_chunk_is_never_answered():
+    session = ready(BDAT, in_flight=4)
+    session.chunk(1, "from@example.org", "to@r.example", 3)
+    session.receive(b"250 a\r\n550 5.1.1 gone\r\n")
+    assert session.unsettled() == [Unsettled(1, Stage.RCPT, REFUSED)]
 
 
 def test_a_421_dismisses_everybody_behind_it():
@@ -431,7 +459,7 @@ def test_a_421_dismisses_everybody_behind_it():
     assert events[0] == Settled(1, Stage.DOT, Reply(250, "", "queued"))
     assert events[1] == Settled(2, Stage.MAIL, Reply(421, "4.7.0", "enough"))
     assert isinstance(events[2], Closing)
-    assert dict(session.unsettled()) == {3: Stage.MAIL}
+    assert session.unsettled() == [Unsettled(3, Stage.MAIL)]
 
 
 def test_a_421_nobody_asked_for_closes():
@@ -464,7 +492,7 @@ def test_an_extra_reply_never_passes_for_the_verdict_on_the_next():
     _, events = session.receive(b"250 2.0.0 queued\r\n250 2.0.0 again\r\n250 a\r\n250 b\r\n")
     assert events[0] == Settled(1, Stage.DOT, Reply(250, "2.0.0", "queued"))
     assert isinstance(events[1], Closing)
-    assert dict(session.unsettled()) == {2: Stage.DATA}
+    assert session.unsettled() == [Unsettled(2, Stage.DATA)]
 
 
 def test_garbage_behind_a_verdict_does_not_swallow_it():
@@ -483,7 +511,7 @@ def test_an_answer_to_mail_never_passes_for_the_verdict_on_a_chunk():
     session.chunk(1, "from@example.org", "to@r.example", 3)
     _, events = session.receive(b"250 dup\r\n250 2.1.0 a\r\n250 2.1.5 b\r\n")
     assert isinstance(events[0], Closing)
-    assert dict(session.unsettled()) == {1: Stage.DOT}
+    assert session.unsettled() == [Unsettled(1, Stage.DOT)]
 
 
 def test_a_message_too_large_is_refused_before_mail():
