@@ -53,11 +53,11 @@ RESTED = Ending("rested")  # no other batch came
 
 @dataclass(slots=True)
 class _Canary:
-    """The share that goes first."""
+    """What became of the share that goes first, in former dispatches as well."""
 
-    size: int
-    answered: int = 0
-    failed: int = 0
+    answered: int
+    taken: int
+    refused: int
 
 
 class Desk:
@@ -138,12 +138,11 @@ class Desk:
         await asyncio.sleep(0)  # transports close in the next turn of the loop
 
     def _open_canary(self) -> _Canary | None:
-        tally = self._job.tally
-        size = states.canary_size(tally.audience)
-        if not size or tally.sent or tally.refused or self._job.batch != EVERYBODY:
+        if not self._job.canary:
             return None
-        self._supply.budget = size
-        return _Canary(size)
+        self._supply.budget = self._job.canary
+        tally = self._job.tally
+        return _Canary(tally.sent + tally.refused, tally.sent, tally.refused)
 
     # --- readers
 
@@ -259,7 +258,7 @@ class Desk:
         step = states.step(verdict, tries=row.tries, drops=row.drops, now=self._job.clock())
         self._commits.record(flight, step, str(reply) if reply is not None else "")
         self._pace(flight, verdict, reply, route)
-        self._count(verdict)
+        self._count_canary(verdict)
         self._look_for_end()
         if reply is None:
             return
@@ -282,7 +281,7 @@ class Desk:
                 route.domains.praise(domain_of(flight.row.address))
         elif verdict.state is DeliveryState.DEFERRED:
             route.succeed()
-            if verdict.blame is Blame.READER:
+            if verdict.blame is Blame.READER and verdict.reason not in states.ONE_MAILBOX:
                 route.domains.blame(domain_of(flight.row.address), self._loop.time())
             elif verdict.throttled:
                 route.adaptive.blame(self._loop.time())
@@ -292,11 +291,12 @@ class Desk:
                 self.on_route_failed(route, RelayError(str(reply), host=route.endpoint.host))
                 route.quiet_until = route.retry_at
 
-    def _count(self, verdict: Verdict) -> None:
+    def _count_canary(self, verdict: Verdict) -> None:
         canary = self._canary
         if canary is not None and verdict.blame is not Blame.CONNECTION:
             canary.answered += 1
-            canary.failed += verdict.state is DeliveryState.REFUSED
+            canary.taken += verdict.state is DeliveryState.SENT
+            canary.refused += verdict.state is DeliveryState.REFUSED
 
     def on_not_connected(self, route: Route, error: RelayError) -> None:
         """A relay let nobody in; while it has some of us it is asked for no more than these."""
@@ -409,11 +409,13 @@ class Desk:
 
     def _judge_canary(self, canary: _Canary) -> None:
         self._canary, self._supply.budget = None, None
-        if states.canary_sings(canary.failed, canary.answered):
-            self._loop.call_soon(self._wake)
-        else:
-            said = f"{canary.failed} of the first {canary.answered} readers were refused"
+        if states.canary_dies(canary.refused, canary.answered):
+            said = f"{canary.refused} of the first {canary.answered} readers were refused"
             self.end(Ending("canary", said, stops_run=True))
+        elif states.canary_sings(canary.taken, canary.answered):
+            self._loop.call_soon(self._wake)
+        else:  # put off: the next dispatch asks a few more, before all the others
+            self.end(Ending())
 
     def _begin_closing_pass(self) -> None:
         self._is_closing_pass = True

@@ -152,13 +152,24 @@ def conclude(errand: Errand, run: Run) -> None:
 def _send(errand: Errand, run: Run, lease: Lease) -> Ending:
     with database.read(errand.engine) as connection:
         tally = ledger.tally(connection, run.id)
+        canary = _count_canary(connection, run, tally)
     if errand.clock() >= _deadline_of(run):
         return Ending("expired")
     if not tally.pending:
         return Ending()
     with processor.one_core() as cores, open_endpoints(errand.settings) as endpoints:
         job = make_job(errand, run, lease, endpoints)
-        return asyncio.run(_run(replace(job, tally=tally, cores=cores)))
+        job = replace(job, tally=tally, cores=cores, canary=canary)
+        return asyncio.run(_run(job))
+
+
+def _count_canary(connection: Connection, run: Run, tally: Tally) -> int:
+    """Return how many of the share that goes first are still to be heard of.
+
+    Nobody once it died: a person has let the others go.
+    """
+    left = states.canary_size(tally.audience) - tally.sent - tally.refused
+    return 0 if left <= 0 or ledger.was_stopped(connection, run.id, "canary") else left
 
 
 def make_job(errand: Errand, run: Run, lease: Lease, endpoints: tuple[Endpoint, ...]) -> Job:

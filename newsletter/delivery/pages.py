@@ -47,6 +47,7 @@ class Job:
     deadline_at: datetime
     deadlines: Deadlines
     tally: Tally = field(default_factory=Tally)  # a batch does not count ten million rows
+    canary: int = 0  # so many go first, and alone
     signs: bool = False
     cores: Collection[int] = ()  # for the threads that sign; none: whichever the system likes
     batch: Batch = EVERYBODY

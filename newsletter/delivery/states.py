@@ -107,6 +107,8 @@ CONFIGURATION_CODES = frozenset({530, 534, 535, 538, 553})
 CONFIGURATION_ENHANCED = frozenset({"5.1.7", "5.1.8", "5.4.5"})
 #: RFC 3463 §3.4 and §3.5, the state of a mail system and of the network: never a reader's fault.
 SYSTEM_ENHANCED = ("4.3.", "4.4.", "5.3.", "5.4.")
+#: A 4xx for one of these says nothing of the other readers of its domain.
+ONE_MAILBOX = frozenset({"mailbox_full", "greylisted"})
 #: Reasons that `resolve --retry` may open again.
 RETRYABLE = frozenset({"policy", "size", "configuration"})
 
@@ -326,9 +328,14 @@ def canary_size(audience: int) -> int:
     return int(audience * CANARY_SHARE) if audience >= CANARY_AUDIENCE else 0
 
 
-def canary_sings(failed: int, answered: int) -> bool:
-    """True when the first share went well enough to let the others go."""
-    return failed <= CANARY_MAX_FAILURES * answered
+def canary_dies(refused: int, answered: int) -> bool:
+    """True when the first share went so badly that a person must look."""
+    return refused > CANARY_MAX_FAILURES * answered
+
+
+def canary_sings(taken: int, answered: int) -> bool:
+    """True when the first share went well enough to let the others go: most were not put off."""
+    return taken > answered / 2
 
 
 # --- the picture ---------------------------------------------------------------------------------

@@ -330,6 +330,14 @@ def stop_run(connection: Connection, run_id: int, *, reason: str, now: datetime)
     add_event(connection, "run_stopped", run_id=run_id, now=now, detail=reason)
 
 
+def was_stopped(connection: Connection, run_id: int, reason: str) -> bool:
+    """True when the run was stopped for this *reason*, whoever let it go on since."""
+    found = exists().where(
+        _event.c.run_id == run_id, _event.c.kind == "run_stopped", _event.c.detail == reason
+    )
+    return bool(connection.scalar(select(found)))
+
+
 def go_on(connection: Connection, run_id: int) -> None:
     """Let a stopped run be dispatched again."""
     connection.execute(

@@ -249,17 +249,22 @@ def test_an_envelope_sender_refused_for_one_reader_stops_nobody_else(go, engine,
     assert go(sink.url, run_id).tally.sent == 8
 
 
-def test_a_relay_that_is_full_slows_no_domain_down(go, engine, now, start_sink, monkeypatch):
+def test_only_what_may_concern_a_whole_domain_slows_it_down(
+    go, engine, now, start_sink, monkeypatch
+):
     blamed = []
     monkeypatch.setattr(Domains, "blame", lambda _self, domain, _now: blamed.append(domain))
-    rules = [
-        Rule("rcpt", "452 insufficient system storage", ONE),
-        Rule("rcpt", "452 4.2.2 full", "lecteur2@plein.example"),
-    ]
+    replies = {
+        "relais-plein.example": "452 insufficient system storage",
+        "boite-pleine.example": "452 4.2.2 full",
+        "liste-grise.example": "451 4.7.1 greylisted",
+        "occupe.example": "450 4.2.0 later",
+    }
+    rules = [Rule("rcpt", reply, domain) for domain, reply in replies.items()]
     sink = start_sink(Manners(rules=rules))
-    run_id = start_run(engine, now, domains={"lecteurs.example": 2, "plein.example": 2})
-    assert go(sink.url, run_id).tally.deferred == 2
-    assert blamed == ["plein.example"]
+    run_id = start_run(engine, now, domains=dict.fromkeys(replies, 1))
+    assert go(sink.url, run_id).tally.deferred == 4
+    assert blamed == ["occupe.example"]
 
 
 def test_a_message_refused_by_policy_stops_the_run_and_suppresses_nobody(

@@ -9,7 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import select, update
 
+from newsletter import running
 from newsletter.config import DomainPace, Relay
 from newsletter.delivery import pacing
 from newsletter.delivery.dispatch import dispatch
@@ -17,6 +19,8 @@ from newsletter.delivery.endpoints import Deadlines, open_endpoints
 from newsletter.delivery.pacing import RAISE_AFTER, Adaptive, Domains, TokenBucket, take_from_all
 from newsletter.delivery.routes import Route
 from newsletter.errors import ConnectFailed
+from newsletter.model import IssueId
+from newsletter.store import database, schema
 from tests.delivery.scenery import once_accepted, start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
 from tests.waiting import wait_until
@@ -289,27 +293,54 @@ def test_a_relay_slowed_down_keeps_to_it_when_its_share_grows():
     assert (adaptive.allowed, adaptive.ceiling) == (2, 8)
 
 
-def test_the_canary_dies_before_the_others_leave(
-    sqlite_engine, settings, keys, now, start_sink, monkeypatch
-):
+@pytest.fixture
+def canary(monkeypatch, sqlite_engine, settings, keys, now):
+    """Dispatch to a hundred readers, of whom ten go first."""
     monkeypatch.setattr("newsletter.delivery.states.CANARY_AUDIENCE", 100)
     monkeypatch.setattr("newsletter.delivery.states.CANARY_SHARE", 0.1)
-    sink = start_sink(Manners(rules=[Rule("rcpt", "550 5.1.1 nobody", times=3)]))
     run_id = start_run(sqlite_engine, now, readers=100)
-    relay = with_relay(settings, sink.url, connections=4, window=4)
-    result = dispatch(relay, sqlite_engine, keys, run_id, clock=lambda: now)
+
+    def go(sink):
+        relay = with_relay(settings, sink.url, connections=4, window=4)
+        return dispatch(relay, sqlite_engine, keys, run_id, clock=lambda: now)
+
+    return go
+
+
+def test_the_canary_dies_before_the_others_leave(canary, start_sink):
+    result = canary(start_sink(Manners(rules=[Rule("rcpt", "550 5.1.1 nobody", times=3)])))
     assert result.reason == "canary"
-    assert result.tally.refused == 3
-    assert result.tally.sent == 7
-    assert result.tally.pending == 90
+    assert (result.tally.refused, result.tally.sent, result.tally.pending) == (3, 7, 90)
 
 
-def test_a_canary_that_sings_lets_the_others_leave(
-    sqlite_engine, settings, keys, now, start_sink, monkeypatch
-):
-    monkeypatch.setattr("newsletter.delivery.states.CANARY_AUDIENCE", 100)
-    monkeypatch.setattr("newsletter.delivery.states.CANARY_SHARE", 0.1)
-    sink = start_sink()
-    run_id = start_run(sqlite_engine, now, readers=100)
-    relay = with_relay(settings, sink.url, connections=4, window=4)
-    assert dispatch(relay, sqlite_engine, keys, run_id, clock=lambda: now).tally.sent == 100
+def test_a_canary_that_sings_lets_the_others_leave(canary, start_sink):
+    assert canary(start_sink()).tally.sent == 100
+
+
+def test_a_canary_that_is_put_off_keeps_the_others_waiting(canary, start_sink):
+    sink = start_sink(Manners(rules=[Rule("rcpt", "451 4.7.1 poor reputation", times=10)]))
+    result = canary(sink)
+    assert (result.reason, result.tally.deferred, result.tally.pending) == ("", 10, 90)
+    assert canary(sink).tally.sent == 90  # ten others sang
+
+
+def test_a_canary_is_remembered_by_the_next_dispatch(canary, sqlite_engine, start_sink):
+    """One that was killed before it could stop the run."""
+    ids = select(schema.delivery.c.subscriber_id).limit(6).scalar_subquery()
+    with database.write(sqlite_engine) as connection:
+        connection.execute(
+            update(schema.delivery)
+            .where(schema.delivery.c.subscriber_id.in_(ids))
+            .values(state="refused", reason="refused")
+        )
+    result = canary(start_sink())
+    assert (result.reason, result.tally.sent) == ("canary", 4)
+
+
+def test_a_person_lets_the_others_go_after_the_canary_died(canary, sqlite_engine, start_sink):
+    rules = [Rule("rcpt", "550 5.1.1 nobody", times=5), Rule("rcpt", "450 4.2.0 later", times=5)]
+    sink = start_sink(Manners(rules=rules))
+    assert canary(sink).reason == "canary"
+    running.go_on(sqlite_engine, IssueId("2026-05-07"))
+    result = canary(sink)
+    assert (result.reason, result.tally.sent, result.tally.deferred) == ("", 90, 5)

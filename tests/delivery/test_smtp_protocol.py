@@ -436,6 +436,14 @@ def test_a_lost_connection_leaves_in_doubt_only_what_may_have_ended():
 REFUSED = Reply(550, "5.1.1", "gone")
 
 
+def test_a_chunk_that_left_has_the_time_of_a_dot():
+    session = ready(BDAT, in_flight=4)
+    session.chunk(1, "from@example.org", "to@r.example", 3)
+    assert session.stage is Stage.DOT
+    session.receive(b"250 a\r\n250 b\r\n250 queued\r\n")
+    assert session.stage is Stage.BODY
+
+
 def test_a_refusal_stands_though_its_envelope_is_never_ended():
     session = ready()
     open_one(session)
