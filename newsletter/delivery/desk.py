@@ -339,9 +339,7 @@ class Desk:
             if flight.lane is not None:
                 flight.lane.on_answer(flight)
         if answer.lost:
-            self.end(Ending("lease_lost"))
-            for lane in self._lanes:
-                lane.cut("lease_lost")
+            self.end(Ending("lease_lost"))  # what is owed is still heard: an answer is a fact
         elif answer.stopped:
             self.end(Ending("stopped"))
         self._wake()

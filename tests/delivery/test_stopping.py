@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from datetime import timedelta
 
 from newsletter.delivery import dispatch as dispatching
 from newsletter.delivery.desk import Desk
@@ -65,6 +66,33 @@ def test_an_answer_owed_for_too_long_after_a_person_stopped_the_run_is_unknown(
     with once_accepted(sink, 1, stop_it, of=ONE):
         result = go(sink.url, run_id, stop=stop)
     assert (result.reason, result.tally.unknown) == ("stopped", 1)
+
+
+def test_a_dispatcher_that_lost_its_run_still_hears_the_answers_it_is_owed(
+    go, sqlite_engine, now, start_sink, monkeypatch
+):
+    """Its lease was over by somebody's clock; it lives, and what it was sending is its own."""
+    monkeypatch.setattr("newsletter.delivery.commits.BEAT_S", 0.05)
+    sink = start_sink(Manners(rules=[Rule("accepted", "hold", times=1)]))
+    run_id = start_run(sqlite_engine, now, readers=5)
+    real_end = Desk.end
+
+    def end(desk, ending):
+        real_end(desk, ending)
+        sink.manners.release.set()
+
+    monkeypatch.setattr(Desk, "end", end)
+
+    def take_it():
+        with database.write(sqlite_engine) as connection:
+            ledger.claim_lease(
+                connection, run_id, "another", now=now + timedelta(hours=1),
+                until=now + timedelta(hours=2), is_dead=lambda _: False,
+            )  # fmt: skip
+
+    with once_accepted(sink, 1, take_it):
+        result = go(sink.url, run_id, connections=1)
+    assert (result.reason, result.tally.sent, result.tally.pending) == ("lease_lost", 1, 4)
 
 
 def test_a_stopped_run_goes_on_where_it_stood(go, sqlite_engine, now, start_sink):
