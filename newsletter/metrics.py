@@ -199,7 +199,10 @@ def serve_figures(
 
 def _answer(path: str, settings: Settings, engine: Engine, now: datetime) -> tuple[int, str]:
     if path == "/metrics":
-        return 200, collect_metrics(engine, now)
+        try:
+            return 200, collect_metrics(engine, now)
+        except NewsletterError as error:
+            return 503, f"# {error}\n"
     if path == "/healthz":
         faults = find_faults(settings, engine, now)
         return (503, "\n".join(faults) + "\n") if faults else (200, "well\n")

@@ -88,6 +88,16 @@ def test_a_dead_schedule_is_unhealthy(settings, beating, now):
             assert (answer.code, b"ticked" in answer.read()) == (503, True)
 
 
+def test_figures_that_cannot_be_read_say_why(settings, tmp_path, now):
+    (tmp_path / "none.db").write_bytes(b"no database" * 100)
+    engine = database.open_engine(f"sqlite:///{tmp_path / 'none.db'}")
+    with serve_figures(settings, engine, 0, lambda: now) as port:
+        with pytest.raises(HTTPError) as refused:
+            urlopen(f"http://127.0.0.1:{port}/metrics")
+        with refused.value as answer:
+            assert (answer.code, b"not a database" in answer.read()) == (503, True)
+
+
 def test_a_slot_that_no_tick_looked_at_is_a_fault(settings, sqlite_engine, now):
     with database.write(sqlite_engine) as connection:
         later = now + timedelta(minutes=16)
