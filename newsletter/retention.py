@@ -30,7 +30,16 @@ from newsletter.audience import correspondence
 from newsletter.config import Keys, Settings
 from newsletter.errors import NotFound
 from newsletter.model import Subscriber, SubscriberId, SubscriberState
-from newsletter.store import audience, database, dossier, inviting, leaving, sign_ups, tokens
+from newsletter.store import (
+    audience,
+    database,
+    dossier,
+    inviting,
+    leaving,
+    ledger,
+    sign_ups,
+    tokens,
+)
 from newsletter.store.inviting import RandomBytes
 from newsletter.store.schema import event, letter, subscriber
 
@@ -213,8 +222,10 @@ def _mint(random_bytes: RandomBytes) -> str:
 def _clear_events(connection: Connection, before: datetime) -> int:
     """Let go of the raw text of answers; what happened, and when, stays.
 
-    Of strangers the diagnostic goes as well: nobody could ask us to erase the address in it.
+    Of strangers the diagnostic goes as well: nobody could ask us to erase the address in it. Which
+    relays a dispatch had is nobody's answer, and nothing else can tell it later.
     """
-    old = (event.c.at < before) & (event.c.raw != "")
+    answers = (event.c.raw != "") & (event.c.kind != ledger.DISPATCH_BEGUN)
+    old = (event.c.at < before) & answers
     detail = case((event.c.subscriber_id.is_(None), ""), else_=event.c.detail)
     return connection.execute(update(event).where(old).values(raw="", detail=detail)).rowcount

@@ -8,7 +8,7 @@ from sqlalchemy import insert, select
 from newsletter import membership, retention
 from newsletter.config import Retention
 from newsletter.model import SubscriberState
-from newsletter.store import audience, consent, database
+from newsletter.store import audience, consent, database, ledger, settling
 from newsletter.store.schema import delivery, event, letter, run
 
 MONTH = retention.MONTH
@@ -112,6 +112,17 @@ def test_raw_answers_go_after_thirty_days_and_what_happened_stays(review, engine
     with database.read(engine) as connection:
         kept = connection.execute(select(event.c.kind, event.c.raw, event.c.detail)).all()
         assert kept == [("bounced", "", "")]
+
+
+def test_which_relays_a_dispatch_had_stays(review, engine, now):
+    """Nothing else tells a later `resolve`, and it names nobody."""
+    row = {"at": now, "kind": ledger.DISPATCH_BEGUN, "detail": "an owner", "raw": "a.example:25"}
+    with database.write(engine) as connection:
+        connection.execute(insert(event).values(**row, run_id=1))
+    assert review(days=31).events_cleared == 0
+    with database.read(engine) as connection:
+        offers = settling.read_offers(connection, 1)
+    assert (offers.owners, offers.relays) == ({"an owner"}, {"a.example:25"})
 
 
 def test_nothing_is_sent_to_somebody_erased(silent, settings, engine, keys, now):

@@ -179,7 +179,6 @@ def _resolve_by_log(publication: Publication, name: IssueId, file: Path) -> dict
         # The relay writes the local time of its machine, without saying which.
         with file.open(encoding="utf-8", errors="replace") as lines:
             found = resolving.resolve_by_log(
-                publication.settings,
                 publication.engine,
                 publication.keys,
                 run_id,

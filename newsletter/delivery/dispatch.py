@@ -158,6 +158,7 @@ def _send(errand: Errand, run: Run, lease: Lease) -> Ending:
     if not tally.pending:
         return Ending()
     with processor.one_core() as cores, open_endpoints(errand.settings) as endpoints:
+        begin(errand, lease, endpoints)
         job = make_job(errand, run, lease, endpoints)
         job = replace(job, tally=tally, cores=cores, canary=canary)
         return asyncio.run(_run(job))
@@ -170,6 +171,19 @@ def _count_canary(connection: Connection, run: Run, tally: Tally) -> int:
     """
     left = states.canary_size(tally.audience) - tally.sent - tally.refused
     return 0 if left <= 0 or ledger.was_stopped(connection, run.id, "canary") else left
+
+
+def begin(errand: Errand, lease: Lease, endpoints: tuple[Endpoint, ...]) -> None:
+    """Write down which relays this dispatch may offer readers to, before it claims one."""
+    relays = dict.fromkeys(map(_name_relay, endpoints))
+    with database.write(errand.engine) as connection:
+        ledger.begin_dispatch(connection, lease, relays, now=errand.clock())
+
+
+def _name_relay(endpoint: Endpoint) -> str:
+    """Name a relay without its account: on loopback each machine has another one."""
+    place = f"{endpoint.host}:{endpoint.port}"
+    return f"{place}@{owners.machine_id()}" if endpoint.relay.is_loopback else place
 
 
 def make_job(errand: Errand, run: Run, lease: Lease, endpoints: tuple[Endpoint, ...]) -> Job:

@@ -1,12 +1,14 @@
 """Settles what a crash or a lost connection left unknown: by proof, or on a person's word.
 
-In: settings, keys, an engine, a run; the relay's log. Out: how many readers were found, sent back
-or left in doubt, and why in doubt. Never: a reader sent to again by itself (DESIGN 6).
+In: keys, an engine, a run; the relay's log. Out: how many readers were found, sent back or left in
+doubt, and why in doubt. Never: a reader sent to again by itself (DESIGN 6).
 
 That a message stands in the log proves that it was taken. That it does not proves something only
 of a log that is shown to be whole, and of the relay in question: it reaches far enough to both
 sides, and every reader known to be sent in these hours is in it, one of the same dispatch among
-them. Who is not proved stays unknown.
+them. And only where every dispatch of the run said, before it claimed anybody, that this one relay
+is all it had: the settings of today say nothing of the settings of then. Who is not proved stays
+unknown.
 """
 
 from __future__ import annotations
@@ -20,13 +22,13 @@ from enum import StrEnum
 from sqlalchemy import Connection, Engine
 
 from newsletter.audience.tokens import Purpose, open_token
-from newsletter.config import Keys, Settings
+from newsletter.config import Keys
 from newsletter.delivery.endpoints import Deadlines
 from newsletter.delivery.relay_log import RelayLog, read_relay_log
 from newsletter.delivery.states import RETRYABLE
 from newsletter.errors import ConfigError, TokenError
 from newsletter.store import database, settling
-from newsletter.store.settling import Doubt
+from newsletter.store.settling import Doubt, Offers
 
 #: A body may leave before its claim, and a relay goes on with what a dead client had written: so
 #: long at most as we would have waited for its answer.
@@ -44,7 +46,10 @@ class Why(StrEnum):
         f"{MARGIN.seconds // 60} minutes after they were given up"
     )
     HOLE = "the relay was started anew meanwhile, or lines of its log were dropped"
-    SEVERAL = "several relays are set, and the log of one proves nothing about the others"
+    UNRECORDED = (
+        "they were written to by an older version, which did not record through which relays"
+    )
+    SEVERAL = "the run had several relays, and the log of one proves nothing about the others"
     INCOMPLETE = (
         "readers known to be sent are not in the log: it lacks lines, or is of another relay"
     )
@@ -68,7 +73,6 @@ class Resolution:
 
 
 def resolve_by_log(
-    settings: Settings,
     engine: Engine,
     keys: Keys,
     run_id: int,
@@ -83,10 +87,10 @@ def resolve_by_log(
     in_question = {doubt.subscriber_id for doubt in doubts}
     log = read_relay_log(lines, _open_message(keys, run_id), in_question, now=now, zone=zone)
     with database.read(engine) as connection:
-        witnesses = _hear_witnesses(connection, run_id, log)
-    is_only_relay = not settings.relays
+        offers = settling.read_offers(connection, run_id)
+        witnesses = _hear_witnesses(connection, run_id, log, offers)
     judged = {
-        doubt: _doubt_absence(doubt, log, witnesses, is_only_relay=is_only_relay)
+        doubt: _doubt_absence(doubt, log, witnesses, offers)
         for doubt in doubts
         if doubt.subscriber_id not in log.taken
     }
@@ -128,14 +132,17 @@ def _open_message(keys: Keys, run_id: int) -> Callable[[str], int | None]:
 class _Witnesses:
     """What the readers known to be sent say of a log.
 
-    ``agree``: it names each of them whom it covers; ``fences``: the dispatches it names one of.
+    ``agree``: it names each of them whom it covers; ``fences``: the dispatches it names one of,
+    sent since they say through which relays.
     """
 
     agree: bool
     fences: frozenset[int]
 
 
-def _hear_witnesses(connection: Connection, run_id: int, log: RelayLog) -> _Witnesses:
+def _hear_witnesses(
+    connection: Connection, run_id: int, log: RelayLog, offers: Offers
+) -> _Witnesses:
     """Compare the log with all that were sent, as two streams in the order of the ids."""
     seen = iter(log.seen)
     named = next(seen, None)
@@ -144,14 +151,16 @@ def _hear_witnesses(connection: Connection, run_id: int, log: RelayLog) -> _Witn
         while named is not None and named < sent.subscriber_id:
             named = next(seen, None)
         if named == sent.subscriber_id:
-            fences.add(sent.fence)
+            # Workers share a fence: one of an older version may have had another relay.
+            if offers.since is not None and offers.since <= sent.claimed_at:
+                fences.add(sent.fence)
         elif log.covers(sent.claimed_at - MARGIN, sent.settled_at + SKEW):
             agree = False
     return _Witnesses(agree=agree, fences=frozenset(fences))
 
 
 def _doubt_absence(
-    doubt: Doubt, log: RelayLog, witnesses: _Witnesses, *, is_only_relay: bool
+    doubt: Doubt, log: RelayLog, witnesses: _Witnesses, offers: Offers
 ) -> Why | None:
     """Return why the log does not prove that a reader's message was never taken; None: it does."""
     given_up_at = doubt.given_up_at + MARGIN
@@ -161,7 +170,14 @@ def _doubt_absence(
         return Why.UNCOVERED
     if log.has_hole(doubt.claimed_at - SKEW, given_up_at):
         return Why.HOLE
-    if not is_only_relay:
+    return _doubt_relay(doubt, witnesses, offers)
+
+
+def _doubt_relay(doubt: Doubt, witnesses: _Witnesses, offers: Offers) -> Why | None:
+    """Return why the log may not be all that the relay of a reader said; None: it is."""
+    if doubt.owner not in offers.owners:
+        return Why.UNRECORDED
+    if len(offers.relays) != 1:
         return Why.SEVERAL
     if not witnesses.agree:
         return Why.INCOMPLETE

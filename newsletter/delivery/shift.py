@@ -23,7 +23,7 @@ from sqlalchemy import Connection
 
 from newsletter.config import DomainPace, Relay, Settings
 from newsletter.delivery.desk import RESTED, Desk, Ending
-from newsletter.delivery.dispatch import Errand, close, make_job, settle_dead
+from newsletter.delivery.dispatch import Errand, begin, close, make_job, settle_dead
 from newsletter.delivery.endpoints import open_endpoints
 from newsletter.delivery.pages import Job
 from newsletter.delivery.queue import count_workers
@@ -93,6 +93,7 @@ class Shift:
         with owners.open_owner(errand.engine) as self.owner, open_endpoints(errand.settings) as to:
             settle_dead(errand.engine, run, errand.clock())
             lease = Lease(run.id, self.owner, run.fence)
+            begin(errand, lease, to)
             job = make_job(errand, run, lease, to)
             return asyncio.run(self._run(replace(job, batch=(after, until), on_rest=self._rest)))
 

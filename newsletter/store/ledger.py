@@ -8,7 +8,7 @@ reader's row taken from a dispatcher that is not provably dead.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -50,6 +50,8 @@ GONE = (
     SubscriberState.SUPPRESSED,
     SubscriberState.ERASED,
 )
+#: The event that says which relays a dispatch may offer readers to.
+DISPATCH_BEGUN = "dispatch_begun"
 _STARTABLE = (RunState.DUE, RunState.HELD, RunState.MISSED, RunState.SKIPPED)
 
 
@@ -179,6 +181,23 @@ def release_lease(connection: Connection, lease: Lease) -> bool:
         .values(owner=None, lease_until=None)
     )
     return done.rowcount == 1
+
+
+def begin_dispatch(
+    connection: Connection, lease: Lease, relays: Iterable[str], *, now: datetime
+) -> None:
+    """Say which relays this owner may offer readers to, before it claims the first.
+
+    What nobody can find out afterwards: settings change, and a row does not say who took it.
+    """
+    add_event(
+        connection,
+        DISPATCH_BEGUN,
+        run_id=lease.run_id,
+        now=now,
+        detail=lease.owner,
+        raw=" ".join(relays),
+    )
 
 
 # --- on the way ----------------------------------------------------------------------------------

@@ -102,6 +102,11 @@ def give_up(
     return done.rowcount
 
 
+def machine_id() -> str:
+    """Say which machine this is; a container has its own name."""
+    return _read_id(_MACHINE_ID) or os.uname().nodename
+
+
 # --- SQLite --------------------------------------------------------------------------------------
 
 
@@ -129,7 +134,7 @@ def _locked_file(folder: Path) -> Iterator[str]:
     with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         try:
-            yield f"file:{_machine_id()}:{_boot_id()}:{word}"
+            yield f"file:{machine_id()}:{_boot_id()}:{word}"
         finally:
             path.unlink(missing_ok=True)
 
@@ -165,7 +170,7 @@ def _is_stranger(name: str) -> bool:
     """
     machine, boot, _ = _read_name(name)
     shares_kernel = boot != "" and boot == _boot_id()
-    return name.startswith("file:") and machine != _machine_id() and not shares_kernel
+    return name.startswith("file:") and machine != machine_id() and not shares_kernel
 
 
 def _read_name(name: str) -> tuple[str, str, str]:
@@ -178,10 +183,6 @@ def _read_name(name: str) -> tuple[str, str, str]:
 
 def _boot_id() -> str:
     return _read_id(_BOOT_ID)
-
-
-def _machine_id() -> str:
-    return _read_id(_MACHINE_ID) or os.uname().nodename
 
 
 def _read_id(path: Path) -> str:

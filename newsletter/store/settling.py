@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from newsletter.model import DeliveryState, RunState
 from newsletter.store import schema
-from newsletter.store.ledger import add_event
+from newsletter.store.ledger import DISPATCH_BEGUN, add_event
 
 _run = schema.run
 _delivery = schema.delivery
@@ -27,9 +27,10 @@ _CHUNK = 500
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A reader whose fate is unknown: claimed when and under which fence, given up when."""
+    """A reader whose fate is unknown: who claimed them under which fence, when, until when."""
 
     subscriber_id: int
+    owner: str
     fence: int
     claimed_at: datetime
     given_up_at: datetime
@@ -44,6 +45,29 @@ class Sent(NamedTuple):
     settled_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """What the dispatches of a run said: their owners, their relays, the first of them when."""
+
+    owners: frozenset[str]
+    relays: frozenset[str]
+    since: datetime | None
+
+
+def read_offers(connection: Connection, run_id: int) -> Offers:
+    """Return which relays the dispatches of a run might offer readers to."""
+    rows = connection.execute(
+        select(_event.c.detail, _event.c.raw, _event.c.at).where(
+            _event.c.run_id == run_id, _event.c.kind == DISPATCH_BEGUN
+        )
+    ).all()
+    return Offers(
+        owners=frozenset(row.detail for row in rows),
+        relays=frozenset(relay for row in rows for relay in row.raw.split()),
+        since=min((row.at for row in rows), default=None),
+    )
+
+
 def unknown_readers(connection: Connection, run_id: int) -> Iterator[Doubt]:
     """List the readers of a run whose fate is unknown and whom nobody settled, streamed."""
     given_up = (
@@ -56,13 +80,19 @@ def unknown_readers(connection: Connection, run_id: int) -> Iterator[Doubt]:
         .scalar_subquery()
     )
     rows = connection.execute(
-        select(_delivery.c.subscriber_id, _delivery.c.fence, _delivery.c.claimed_at, given_up)
+        select(
+            _delivery.c.subscriber_id,
+            _delivery.c.owner,
+            _delivery.c.fence,
+            _delivery.c.claimed_at,
+            given_up,
+        )
         .where(*_unknown(run_id))
         .order_by(_delivery.c.subscriber_id),
         execution_options={"yield_per": 500},
     )
-    for subscriber_id, fence, claimed_at, given_up_at in rows:
-        yield Doubt(subscriber_id, fence, claimed_at, given_up_at or claimed_at)
+    for subscriber_id, owner, fence, claimed_at, given_up_at in rows:
+        yield Doubt(subscriber_id, owner, fence, claimed_at, given_up_at or claimed_at)
 
 
 def sent_readers(connection: Connection, run_id: int) -> Iterator[Sent]:

@@ -59,7 +59,7 @@ def test_killed_and_resolved_by_the_log_everybody_is_accepted_exactly_once(
         killed += 1
     assert victims.run(**order) == 0
     _wait_until_quiet(opened, log)
-    resolution = _resolve(settings, sqlite_engine, keys, run_id, log, now)
+    resolution = _resolve(sqlite_engine, keys, run_id, log, now)
     assert resolution.doubted == 0
     result = dispatch(
         with_relay(settings, url, connections=4, window=16), sqlite_engine, keys, run_id,
@@ -99,17 +99,17 @@ def test_what_waits_for_room_in_the_active_queue_is_not_absent(
         assert victims.run(**order, crash="reply.before:8") == 9
         assert victims.run(**order) == 0
         _wait_for_sessions(log)
-        resolution = _resolve(settings, sqlite_engine, keys, run_id, log, now)
+        resolution = _resolve(sqlite_engine, keys, run_id, log, now)
     finally:
         os.kill(qmgr, signal.SIGCONT)
     assert (resolution.found, resolution.absent) == (0, 0)
     assert resolution.why == {Why.BEGUN: resolution.doubted} != {Why.BEGUN: 0}
     _wait_until_quiet(opened, log)
-    again = _resolve(settings, sqlite_engine, keys, run_id, log, now)
+    again = _resolve(sqlite_engine, keys, run_id, log, now)
     assert (again.found, again.doubted) == (resolution.doubted, 0)
 
 
-def _resolve(settings, engine, keys, run_id, log, now):
+def _resolve(engine, keys, run_id, log, now):
     """Resolve two hours later, by the log of a few seconds and a word an hour to both sides."""
     early, later = (
         f"{at.isoformat()} relay postfix/anvil[1]: statistics\n"
@@ -117,7 +117,7 @@ def _resolve(settings, engine, keys, run_id, log, now):
     )
     with log.open(encoding="utf-8") as lines:
         return resolving.resolve_by_log(
-            settings, engine, keys, run_id, [early, *lines, later],
+            engine, keys, run_id, [early, *lines, later],
             now=now + timedelta(hours=2), zone=UTC,
         )  # fmt: skip
 

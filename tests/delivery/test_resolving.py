@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, timedelta
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from newsletter.audience import tokens
 from newsletter.config import Keys, Relay
@@ -14,8 +15,8 @@ from newsletter.delivery.dispatch import dispatch
 from newsletter.delivery.endpoints import Deadlines
 from newsletter.delivery.resolving import Resolution, Why
 from newsletter.errors import ConfigError
-from newsletter.store import database, ledger, schema
-from newsletter.store.schema import run, subscriber
+from newsletter.store import database, ledger, owners, schema
+from newsletter.store.schema import event, run, subscriber
 from tests.delivery.scenery import start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
 
@@ -37,13 +38,11 @@ def log_of(sink, now, *, since=-HOUR, until=HOUR):
 
 
 @pytest.fixture
-def resolve(engine, settings, keys, now):
+def resolve(engine, keys, now):
     """Settle a run of *now* by a log, two hours later."""
 
-    def resolve(run_id, lines, *, settings=settings, keys=keys):
-        return resolving.resolve_by_log(
-            settings, engine, keys, run_id, lines, now=now + 2 * HOUR, zone=UTC
-        )
+    def resolve(run_id, lines, *, keys=keys):
+        return resolving.resolve_by_log(engine, keys, run_id, lines, now=now + 2 * HOUR, zone=UTC)
 
     return resolve
 
@@ -132,23 +131,104 @@ def test_a_relay_that_began_anew_or_lost_lines_proves_presence_only(now, in_doub
     assert doubts(resolve(run_id, [*lines, say(now + MINUTE, word), last]), Why.HOLE)
 
 
-def test_where_several_relays_are_set_a_log_proves_presence_only(settings, now, in_doubt, resolve):
-    sink, run_id, _ = in_doubt
-    several = settings.model_copy(update={"relays": (Relay(url="smtp://b.example.org"),)})
-    assert doubts(resolve(run_id, log_of(sink, now), settings=several), Why.SEVERAL)
-
-
-def test_what_went_through_another_relay_is_not_absent(
+def test_what_a_relay_took_that_was_given_up_since_is_not_absent(
     engine, settings, keys, now, start_sink, resolve
 ):
-    ours = start_sink(name="ours.jsonl")
-    others = start_sink(Manners(rules=[Rule("accepted", "drop", times=1)]), name="others.jsonl")
+    """All that the second took is unknown: the log of the first names everybody who was sent."""
+    ours = start_sink(Manners(reply_delay_s=0.01), name="ours.jsonl")
+    others = start_sink(Manners(rules=[Rule("accepted", "drop")]), name="others.jsonl")
     run_id = start_run(engine, now, readers=40)
     one = with_relay(settings, ours.url, connections=1, window=0)
     both = one.model_copy(update={"relays": (Relay(url=others.url, connections=1, window=0),)})
-    dispatch(both, engine, keys, run_id, clock=lambda: now, deadlines=FAST)
-    found = resolve(run_id, log_of(ours, now), settings=one)
-    assert (found.absent, found.why) == (0, {Why.INCOMPLETE: 1})
+    unknown = dispatch(both, engine, keys, run_id, clock=lambda: now, deadlines=FAST).tally.unknown
+    assert unknown == len(others.accepted()) > 0
+    found = resolve(run_id, log_of(ours, now))
+    assert (found.absent, found.why) == (0, {Why.SEVERAL: unknown})
+
+
+def change_relay(settings, url, _monkeypatch):
+    return with_relay(settings, url, connections=1, window=0)
+
+
+def change_machine(settings, _url, monkeypatch):
+    """127.0.0.1 is another relay there."""
+    monkeypatch.setattr(owners, "machine_id", lambda: "another-machine")
+    return settings
+
+
+@pytest.mark.parametrize("change", [change_relay, change_machine])
+def test_where_a_later_dispatch_had_another_relay_a_log_proves_presence_only(
+    engine, settings, keys, now, start_sink, resolve, monkeypatch, change
+):
+    rules = [Rule("dot", "drop", "lecteur2@", 1), Rule("rcpt", "451 later", "lecteur3@", 1)]
+    sink = start_sink(Manners(rules=rules))
+    run_id = start_run(engine, now, readers=8)
+    first = with_relay(settings, sink.url, connections=1, window=0)
+    dispatch(first, engine, keys, run_id, clock=lambda: now, deadlines=FAST)
+    second = change(first, start_sink(name="second.jsonl").url, monkeypatch)
+    result = dispatch(second, engine, keys, run_id, clock=lambda: now + 6 * MINUTE, deadlines=FAST)
+    assert (result.tally.sent, result.tally.unknown) == (7, 1)
+    found = resolve(run_id, log_of(sink, now))
+    assert (found.absent, found.why) == (0, {Why.SEVERAL: 1})
+
+
+def offers_of(engine):
+    with database.read(engine) as connection:
+        return connection.execute(
+            select(event.c.run_id, event.c.subscriber_id, event.c.detail, event.c.raw).where(
+                event.c.kind == ledger.DISPATCH_BEGUN
+            )
+        ).all()
+
+
+def test_a_dispatch_says_once_which_relays_it_has_without_their_accounts(
+    engine, settings, keys, now, start_sink
+):
+    sink, run_id = start_sink(), start_run(engine, now, readers=8)
+    here = with_relay(settings, sink.url)
+    far = Relay(url="smtps://compte@relais.example.org", password="secret", connections=1)
+    stop = threading.Event()
+    stop.set()
+    both = here.model_copy(update={"relays": (far, far)})
+    dispatch(both, engine, keys, run_id, clock=lambda: now, deadlines=FAST, stop=stop)
+    ((run, reader, owner, relays),) = offers_of(engine)
+    assert (run, reader) == (run_id, None)
+    assert owner.startswith(("file:", "session:"))
+    port = sink.url.rpartition(":")[2]
+    assert relays == f"127.0.0.1:{port}@{owners.machine_id()} relais.example.org:465"
+
+
+def test_a_dispatch_that_has_nobody_to_send_to_says_nothing(
+    engine, settings, keys, now, start_sink
+):
+    """Every tick is one while readers are deferred."""
+    sink = start_sink(Manners(rules=[Rule("rcpt", "451 later", times=1)]))
+    run_id = start_run(engine, now, readers=1)
+    relay = with_relay(settings, sink.url, connections=1, window=0)
+    for minutes in range(3):
+        at = now + minutes * MINUTE
+        assert dispatch(relay, engine, keys, run_id, clock=lambda at=at: at).tally.deferred == 1
+    assert len(offers_of(engine)) == 1
+
+
+def test_what_a_version_wrote_that_did_not_record_its_relays_is_not_absent(
+    engine, now, in_doubt, resolve
+):
+    sink, run_id, _ = in_doubt
+    with database.write(engine) as connection:
+        connection.execute(delete(event).where(event.c.kind == ledger.DISPATCH_BEGUN))
+    assert doubts(resolve(run_id, log_of(sink, now)), Why.UNRECORDED)
+
+
+def test_who_was_sent_before_relays_were_recorded_witnesses_for_nobody(
+    engine, now, in_doubt, resolve
+):
+    """Workers share one fence, also with those of the version before."""
+    sink, run_id, _ = in_doubt
+    with database.write(engine) as connection:
+        begun = event.c.kind == ledger.DISPATCH_BEGUN
+        connection.execute(update(event).where(begun).values(at=now + MINUTE))
+    assert doubts(resolve(run_id, log_of(sink, now)), Why.UNWITNESSED)
 
 
 def test_what_an_earlier_dispatch_sent_through_a_relay_that_took_nobody_else_is_not_absent(
@@ -162,7 +242,17 @@ def test_what_an_earlier_dispatch_sent_through_a_relay_that_took_nobody_else_is_
         dispatch(through, engine, keys, run_id, clock=lambda: now, deadlines=FAST)
     assert (len(first.accepted()), len(second.accepted())) == (1, 7)
     found = resolve(run_id, log_of(second, now))
-    assert (found.absent, found.why) == (0, {Why.UNWITNESSED: 1})
+    assert (found.absent, found.why) == (0, {Why.SEVERAL: 1})
+
+
+def test_where_the_log_names_nobody_of_the_same_dispatch_it_proves_presence_only(
+    engine, now, in_doubt, resolve
+):
+    sink, run_id, _ = in_doubt
+    with database.write(engine) as connection:
+        unknown = schema.delivery.c.state == "unknown"
+        connection.execute(update(schema.delivery).where(unknown).values(fence=2))
+    assert doubts(resolve(run_id, log_of(sink, now)), Why.UNWITNESSED)
 
 
 def test_a_file_that_is_no_log_of_a_relay_proves_nothing(now, in_doubt, resolve):

@@ -19,7 +19,7 @@ from newsletter.delivery.shift import Shift, Shifts, share_settings
 from newsletter.errors import StoreError
 from newsletter.mail.compose import compile_message
 from newsletter.model import RunId, RunState
-from newsletter.store import database, owners, runs, schema, settling
+from newsletter.store import breakdown, database, owners, runs, schema, settling
 from tests.delivery.scenery import start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
 from tests.waiting import PATIENCE_S, wait_until
@@ -202,6 +202,21 @@ def test_the_connection_stays_from_batch_to_batch(open_scene):
         shift.dispatch(*batch)
     shift.leave()
     assert scene.count_connections() == 1
+
+
+def test_a_shift_says_once_which_relays_it_has_not_with_every_batch(open_scene):
+    scene = open_scene()
+    for batches in (scene.batches[:2], scene.batches[2:]):
+        shift = scene.open_shift()
+        for batch in batches:
+            shift.dispatch(*batch)
+        shift.leave()
+    with database.read(scene.engine) as connection:
+        offers = settling.read_offers(connection, scene.run_id)
+        events = [*breakdown.stream_events(connection, scene.run_id)]
+    assert len(offers.owners) == 2
+    assert offers.relays == {scene.sink.url.removeprefix("smtp://") + "@" + owners.machine_id()}
+    assert [event["kind"] for event in events] == ["run_started", *["dispatch_begun"] * 2]
 
 
 def test_the_owner_stays_until_the_shift_ends(open_scene):

@@ -96,7 +96,7 @@ def test_a_machine_that_changed_its_name_is_known_by_its_kernel(sqlite_engine, m
             return owners.death_prover(sqlite_engine, connection)(name)
 
     with owners.open_owner(sqlite_engine) as name:
-        monkeypatch.setattr(owners, "_machine_id", lambda: "another-container")
+        monkeypatch.setattr(owners, "machine_id", lambda: "another-container")
         assert not is_dead(name)
     assert is_dead(name)
     monkeypatch.setattr(owners, "_boot_id", lambda: "another-boot")
