@@ -261,6 +261,7 @@ def _write_claim(dialect: str) -> Update:
             fence=bindparam("mine"),
             claimed_at=bindparam("at"),
             not_before=None,
+            left_at=None,  # what a person left was an earlier doubt, which a late answer ended
             address=given.text,
         )
     )

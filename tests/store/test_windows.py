@@ -176,6 +176,26 @@ def test_a_late_answer_that_leaves_a_reader_waiting_reopens_a_run_that_is_done(
     assert list(states_of(engine, run_id).values()) == ["deferred"]
 
 
+def test_a_reader_left_before_a_late_answer_is_asked_about_when_unknown_again(
+    engine, given_up, now
+):
+    run_id, lease, late = given_up(engine)
+    again = late._replace(state=DeliveryState.UNKNOWN, reply="", not_before=None)
+    with database.write(engine) as connection:
+        assert settling.leave_unknown(connection, run_id, now=now) == 1
+        windows.commit_window(connection, lease, results=[late], intents={}, now=now)
+        ledger.wake_due(connection, run_id, now=now)
+        (row,) = windows.pick(connection, run_id, after=-1, size=1)
+        intents = {row.subscriber_id: row.address}
+        windows.commit_window(connection, lease, results=(), intents=intents, now=now)
+        windows.commit_window(connection, lease, results=[again], intents={}, now=now)
+        tally = ledger.tally(connection, run_id)
+        assert (tally.unknown, tally.left) == (1, 0)
+        (doubt,) = settling.unknown_readers(connection, run_id)
+        assert doubt.subscriber_id == row.subscriber_id
+        assert settling.resend_unknown(connection, run_id, now=now) == 1
+
+
 def test_a_late_answer_that_settles_a_reader_leaves_a_run_done(engine, given_up, now):
     run_id, lease, late = given_up(engine)
     with database.write(engine) as connection:
