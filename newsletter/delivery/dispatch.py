@@ -91,8 +91,11 @@ def dispatch(
         deadlines=deadlines or Deadlines(),
     )
     run = _read_begun(engine, run_id)
-    if run.state is not RunState.DISPATCHING or run.stopped:
-        return _report(engine, run_id, Ending("stopped" if run.stopped else ""))
+    if run.state is not RunState.DISPATCHING:
+        return _report(engine, run_id, Ending())
+    if run.stopped:
+        settle_dead(engine, run, clock())
+        return _report(engine, run_id, Ending("stopped"))
     if queue.hand_over(engine, run, now=clock()):
         return _report(engine, run_id, Ending("queued"))
     with owners.open_owner(engine) as owner:

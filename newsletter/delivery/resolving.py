@@ -27,7 +27,7 @@ from newsletter.delivery.endpoints import Deadlines
 from newsletter.delivery.relay_log import RelayLog, read_relay_log
 from newsletter.delivery.states import RETRYABLE
 from newsletter.errors import ConfigError, TokenError
-from newsletter.store import database, settling
+from newsletter.store import database, owners, settling
 from newsletter.store.settling import Doubt, Offers
 
 #: A body may leave before its claim, and a relay goes on with what a dead client had written: so
@@ -82,7 +82,8 @@ def resolve_by_log(
     zone: tzinfo,
 ) -> Resolution:
     """Settle unknown readers by the log of a Postfix: its word both ways, where it is proved."""
-    with database.read(engine) as connection:
+    with database.write(engine) as connection:
+        _bury_dead(engine, connection, run_id, now)
         doubts = list(settling.unknown_readers(connection, run_id))
     in_question = {doubt.subscriber_id for doubt in doubts}
     log = read_relay_log(lines, _open_message(keys, run_id), in_question, now=now, zone=zone)
@@ -187,13 +188,21 @@ def _doubt_relay(doubt: Doubt, witnesses: _Witnesses, offers: Offers) -> Why | N
 def resend(engine: Engine, run_id: int, *, now: datetime) -> int:
     """Make the unknown readers pending again: their message is the same to the octet."""
     with database.write(engine) as connection:
+        _bury_dead(engine, connection, run_id, now)
         return settling.resend_unknown(connection, run_id, now=now)
 
 
 def leave(engine: Engine, run_id: int, *, now: datetime) -> int:
     """Settle the unknown readers as they are."""
     with database.write(engine) as connection:
+        _bury_dead(engine, connection, run_id, now)
         return settling.leave_unknown(connection, run_id, now=now)
+
+
+def _bury_dead(engine: Engine, connection: Connection, run_id: int, now: datetime) -> None:
+    """Make unknown whom a dispatch was writing to when it died, before the next one does."""
+    is_dead = owners.death_prover(engine, connection)
+    owners.bury_dead(connection, run_id, is_dead=is_dead, now=now)
 
 
 def retry(engine: Engine, run_id: int, reason: str, *, now: datetime) -> int:

@@ -17,7 +17,7 @@ from newsletter.delivery.resolving import Resolution, Why
 from newsletter.errors import ConfigError
 from newsletter.store import database, ledger, owners, schema
 from newsletter.store.schema import event, run, subscriber
-from tests.delivery.scenery import start_run, states_of, with_relay
+from tests.delivery.scenery import claim_as, start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -334,6 +334,38 @@ def test_a_person_may_leave_them(engine, now, in_doubt):
     result = go()
     assert (result.tally.unknown, result.tally.left, result.finished) == (2, 2, True)
     assert len(sink.accepted()) == 7
+
+
+@pytest.fixture
+def left_by_the_dead(engine, now):
+    """A run whose dispatcher died at a dot, and that nobody has looked at since."""
+    run_id = start_run(engine, now, readers=3)
+    with owners.open_owner(engine) as name:
+        claim_as(engine, run_id, name, now)
+    return run_id
+
+
+def test_who_was_being_sent_to_when_a_dispatch_died_is_settled_as_well(
+    engine, keys, now, left_by_the_dead, resolve
+):
+    assert resolve(left_by_the_dead, []).doubted == 1
+    assert resolving.leave(engine, left_by_the_dead, now=now) == 1
+
+
+def test_who_was_being_sent_to_when_a_dispatch_died_is_sent_again_on_a_person_s_word(
+    engine, now, left_by_the_dead
+):
+    assert resolving.resend(engine, left_by_the_dead, now=now) == 1
+
+
+def test_a_stopped_run_names_those_of_a_dead_dispatch(
+    engine, settings, keys, now, left_by_the_dead, start_sink
+):
+    with database.write(engine) as connection:
+        ledger.stop_run(connection, left_by_the_dead, reason="by hand", now=now)
+    relay = with_relay(settings, start_sink().url)
+    result = dispatch(relay, engine, keys, left_by_the_dead, clock=lambda: now)
+    assert (result.reason, result.tally.sending, result.tally.unknown) == ("stopped", 0, 1)
 
 
 def test_what_was_refused_for_good_cannot_be_retried(engine, now):
