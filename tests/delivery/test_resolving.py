@@ -262,6 +262,11 @@ def test_a_file_that_is_no_log_of_a_relay_proves_nothing(now, in_doubt, resolve)
     assert resolve(run_id, lines) == expected
 
 
+def test_a_file_that_is_no_log_at_all_says_so(in_doubt, resolve):
+    _, run_id, _ = in_doubt
+    assert resolve(run_id, ["\x1f\x8b\x08 compressed"]).why == {Why.FOREIGN: 2}
+
+
 def test_the_domain_that_the_sender_then_had_does_not_matter(
     engine, settings, keys, now, start_sink, resolve
 ):
