@@ -58,7 +58,7 @@ def _next_step_of_begun(run: Run, started_at: datetime, now: datetime) -> Step:
     # One that ends later than any given now was given by a clock that went back since: whether its
     # holder lives is asked where the run is taken.
     if run.lease_until is not None and now < run.lease_until <= now + LEASE:
-        return Step.REST
+        return Step.STOPPED if run.stopped else Step.REST
     if now >= started_at + RUN_DEADLINE:
         return Step.EXPIRE
     return Step.STOPPED if run.stopped else Step.RESUME

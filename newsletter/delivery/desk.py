@@ -20,9 +20,9 @@ from newsletter.delivery.flights import Flight, Supply
 from newsletter.delivery.lanes import Lane
 from newsletter.delivery.pacing import backoff_s, domain_of
 from newsletter.delivery.pages import EVERYBODY, Job, Pages
-from newsletter.delivery.routes import Route, is_hopeless, share
+from newsletter.delivery.routes import Route, share
 from newsletter.delivery.states import Blame, Reply, Step, Verdict
-from newsletter.errors import RelayError, StoreError
+from newsletter.errors import AuthFailed, RelayError, StoreError, TlsFailed
 from newsletter.mail.compose import Outgoing
 from newsletter.model import DeliveryState, Tally
 from newsletter.store.ledger import Waiting
@@ -298,10 +298,16 @@ class Desk:
             canary.taken += verdict.state is DeliveryState.SENT
             canary.refused += verdict.state is DeliveryState.REFUSED
 
+    def on_connected(self, route: Route) -> None:
+        """A lane got through: the others of its relay, who waited for that, may follow."""
+        route.is_trying, route.has_greeted = False, True
+        self._wake()
+
     def on_not_connected(self, route: Route, error: RelayError) -> None:
         """A relay let nobody in; while it has some of us it is asked for no more than these."""
         held = sum(lane.is_connected for lane in self._lanes if lane.route is route)
-        if held and not is_hopeless(error):
+        # Its 554 to one more says no more than a 421; a password or a certificate that fails does.
+        if held and not isinstance(error, (AuthFailed, TlsFailed)):
             route.adaptive.crowd(held)
         else:
             self.on_route_failed(route, error)

@@ -62,6 +62,8 @@ class Desk(Protocol):
 
     def leave_to_others(self, route: Route, error: RelayError) -> bool: ...
 
+    def on_connected(self, route: Route) -> None: ...
+
     def on_not_connected(self, route: Route, error: RelayError) -> None: ...
 
     def on_route_failed(self, route: Route, error: RelayError) -> None: ...
@@ -424,11 +426,11 @@ class Lane:
         if now < self._retry_at:
             self._wake_in(self._retry_at - now)
             return
-        if route.failures and (route.is_trying or now < route.retry_at):
-            # One lane tries; the others come when it got through.
+        if not route.is_known and (route.is_trying or now < route.retry_at):
+            # One lane tries; the others come when it got through: a wrong password is said once.
             self._wake_in(max(route.retry_at - now, 0.05))
             return
-        route.is_trying = route.failures > 0
+        route.is_trying = not route.is_known
         self._connecting = self._loop.create_task(self._connect())
 
     async def _connect(self) -> None:
@@ -449,10 +451,9 @@ class Lane:
             raise
         else:
             self._connecting = None
-            route.is_trying = False
             self._by_domain.clear()
             self._connection = connection
-            self.advance()
+            self._desk.on_connected(route)
 
     def _note_failure(self, error: RelayError) -> None:
         self._desk.on_route_failed(self.route, error)

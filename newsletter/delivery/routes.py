@@ -36,6 +36,7 @@ class Route:
     failures: int = 0
     retry_at: float = 0.0
     quiet_until: float = 0.0  # throttled, and nothing taken since
+    has_greeted: bool = False
     is_trying: bool = False
     dead: RelayError | None = None
     max_messages: int = field(init=False)
@@ -51,6 +52,11 @@ class Route:
     def is_hopeless(self) -> bool:
         """True when trying again does not help: a person must look."""
         return is_hopeless(self.dead)
+
+    @property
+    def is_known(self) -> bool:
+        """True when it has let somebody in, and has not failed since."""
+        return self.has_greeted and not self.failures
 
     def fail(self, error: RelayError, *, now: float, wait_s: float) -> None:
         hopeless = is_hopeless(error)

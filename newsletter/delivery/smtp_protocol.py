@@ -226,7 +226,7 @@ class Session:
             self.is_ready = isinstance(happened[-1], Ready)
             self.is_over = not self.is_ready
             self.offer = offer = self._greeting.offer
-            self.uses_bdat = self.terms.chunking and offer.chunking and offer.pipelining
+            self.uses_bdat = self.terms.chunking and offer.bears_chunks
         return out, list(happened)
 
     def _close(self, detail: str) -> Event:

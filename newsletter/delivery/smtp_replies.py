@@ -112,6 +112,15 @@ class Offer:
     auth: frozenset[str] = frozenset()  # RFC 4954
     mail_max: int | None = None  # RFC 9422, LIMITS MAILMAX
 
+    @property
+    def bears_chunks(self) -> bool:
+        """True when whole messages may be in flight: their answers can be told from another.
+
+        Without enhanced codes one 250 too many would pass for the verdict on the next message;
+        with DATA the 354 between them shows it.
+        """
+        return self.chunking and self.pipelining and self.enhanced
+
 
 def read_offer(reply: Reply) -> Offer:
     """Read the extensions out of the reply to EHLO; its first line is the greeting."""

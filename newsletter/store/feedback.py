@@ -113,6 +113,8 @@ def _mark_delivery(connection: Connection, feedback: Feedback, reader: int, now:
             reason=f"proved by {feedback.kind}",
             left_at=None,
             settled_at=now,
+            owner=None,
+            address=None,
         )
     )
     column = (

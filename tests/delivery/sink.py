@@ -51,7 +51,8 @@ class Manners:
     enhanced: bool = True
     size: int | None = None
     mail_max: int | None = None
-    open_max: int | None = None  # connections at once; a 421 to any more
+    open_max: int | None = None  # connections at once
+    crowded: str = "421 4.7.0 too many connections"  # what any more are told
     helo_only: bool = False
     starttls: ssl.SSLContext | None = None
     implicit_tls: ssl.SSLContext | None = None
@@ -193,7 +194,7 @@ class _Session:
 
     async def run(self) -> None:
         if self.manners.open_max and self.sink.worst["open"] > self.manners.open_max:
-            await self.part("421 4.7.0 too many connections")
+            await self.part(self.manners.crowded)
         await self.say("banner", "220 sink ESMTP")
         while True:
             if self.out and not self.reader._buffer:

@@ -67,6 +67,12 @@ def test_a_begun_run_is_left_to_the_one_alive_at_it(now):
     assert step(run, lease, now) is Step.RESUME
 
 
+def test_a_stopped_run_says_so_though_somebody_alive_is_still_at_it(now):
+    lease = now + timedelta(seconds=60)
+    run = a_run(now, RunState.DISPATCHING, started_at=now, lease_until=lease, stopped=True)
+    assert step(run, lease - SECOND, now) is Step.STOPPED
+
+
 def test_a_lease_given_by_a_clock_that_went_back_holds_nobody_up(now):
     lease = now + timedelta(hours=2)
     run = a_run(now, RunState.DISPATCHING, started_at=now, lease_until=lease)

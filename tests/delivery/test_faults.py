@@ -175,7 +175,7 @@ def test_a_wrong_password_stops_the_run_after_one_attempt(go, engine, now, start
     sink = start_sink(Manners(auth=("PLAIN",)))
     run_id = start_run(engine, now, readers=3)
     url = sink.url.replace("//", "//user@")
-    result = go(url, run_id, password="wrong", connections=1)
+    result = go(url, run_id, password="wrong", connections=4)
     assert result.reason == "configuration"
     assert sink.worst["connections"] == 1
     assert set(states_of(engine, run_id).values()) == {"pending"}

@@ -238,10 +238,11 @@ def test_lanes_that_fail_together_fail_once(settings, start_sink):
     assert route.dead is not None
 
 
+@pytest.mark.parametrize("crowded", ["421 4.7.0 too many", "554 5.7.0 too many"])
 def test_a_relay_that_bears_few_connections_is_asked_for_no_more(
-    sqlite_engine, settings, keys, now, start_sink
+    sqlite_engine, settings, keys, now, start_sink, crowded
 ):
-    sink = start_sink(Manners(open_max=2, reply_delay_s=0.001))
+    sink = start_sink(Manners(open_max=2, crowded=crowded, reply_delay_s=0.001))
     run_id = start_run(sqlite_engine, now, readers=200)
     relay = with_relay(settings, sink.url, connections=4, window=0)
     result = dispatch(

@@ -23,7 +23,7 @@ from newsletter.delivery.states import Reply, Stage
 
 HELLO = b"250-relay\r\n250-PIPELINING\r\n250-ENHANCEDSTATUSCODES\r\n250 SIZE 1000\r\n"
 SERIAL = b"250 relay\r\n"
-BDAT = b"250-relay\r\n250-PIPELINING\r\n250 CHUNKING\r\n"
+BDAT = b"250-relay\r\n250-PIPELINING\r\n250-ENHANCEDSTATUSCODES\r\n250 CHUNKING\r\n"
 TLS = b"250-relay\r\n250 STARTTLS\r\n"
 
 
@@ -434,6 +434,11 @@ def test_a_lost_connection_leaves_in_doubt_only_what_may_have_ended():
 
 
 REFUSED = Reply(550, "5.1.1", "gone")
+
+
+def test_without_enhanced_codes_no_message_is_in_flight_behind_another():
+    """An answer too many would pass for the verdict on the next."""
+    assert not ready(BDAT.replace(b"250-ENHANCEDSTATUSCODES\r\n", b"")).uses_bdat
 
 
 def test_a_chunk_that_left_has_the_time_of_a_dot():

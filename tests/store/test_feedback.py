@@ -128,10 +128,15 @@ def test_old_soft_bounces_are_forgotten(reader, keys, now):
 @pytest.mark.parametrize("kind", [FeedbackKind.GONE, FeedbackKind.AUTO_REPLY])
 def test_whatever_comes_back_settles_an_unknown(reader, keys, now, kind):
     with database.write(reader) as connection:
-        connection.execute(update(delivery).values(state="unknown", left_at=now))
+        connection.execute(
+            update(delivery).values(
+                state="unknown", left_at=now, owner="dead", address="a@example.org"
+            )
+        )
     apply(reader, keys, now, kind)
     assert (row_of(reader).state, row_of(reader).left_at) == ("sent", None)
     assert row_of(reader).reason == f"proved by {kind}"
+    assert (row_of(reader).owner, row_of(reader).address) == (None, None)
     assert row_of(reader, 2).state == "unknown"
 
 
