@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Engine, func, select, text
 
 from newsletter.model import DeliveryState, Run
-from newsletter.store import database, schema
-from newsletter.store.ledger import cancel_gone, wake_due
+from newsletter.store import database, owners, schema
+from newsletter.store.ledger import cancel_gone, free_run, wake_due
 
 if TYPE_CHECKING:
     from procrastinate import App
@@ -29,7 +29,7 @@ _delivery = schema.delivery
 
 
 def hand_over(engine: Engine, run: Run, *, now: datetime, stale_s: float = STALE_S) -> bool:
-    """Give the run to the workers; False when there are none and the caller must dispatch.
+    """Give the run to the workers; False when there are none, or while a dispatcher has it.
 
     Nothing is enqueued while jobs of the run are waiting or running.
     """
@@ -38,11 +38,10 @@ def hand_over(engine: Engine, run: Run, *, now: datetime, stale_s: float = STALE
     with database.write(engine) as connection:
         if not count_workers(connection, stale_s):
             return False
-        # One at a time: two that ask at once would enqueue everything twice.
-        connection.execute(
-            text("SELECT pg_advisory_xact_lock(hashtext('newsletter hand over'), :run)"),
-            {"run": run.id},
-        )
+        # Locks the run: two that ask at once would enqueue everything twice.
+        is_dead = owners.death_prover(engine, connection)
+        if not free_run(connection, run.id, now=now, is_dead=is_dead):
+            return False
         if not _has_jobs(connection, run.id):
             cancel_gone(connection, run.id)
             wake_due(connection, run.id, now=now)

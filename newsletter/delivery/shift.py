@@ -29,7 +29,7 @@ from newsletter.delivery.pages import Job
 from newsletter.delivery.queue import count_workers
 from newsletter.model import Run, RunId, RunState
 from newsletter.store import database, owners, runs
-from newsletter.store.ledger import Lease, Waiting
+from newsletter.store.ledger import Lease, Waiting, free_run
 
 #: Between two looks at the run: a window of the ledger sees at once that it is stopped or lost.
 LOOK_EVERY_S = 1.0
@@ -118,8 +118,10 @@ class Shifts:
     def dispatch(self, run_id: RunId, after: int, until: int) -> None:
         """Dispatch the readers of a run whose ids are in (*after*, *until*]: a worker's job.
 
-        Under the fence of the run, which no worker moves: rows claimed by one are locked for the
-        others, and what a dead one was sending becomes unknown by the same proof.
+        Under the fence of the run, which no worker moves while others may share it: rows claimed by
+        one are locked for the others, and what a dead one was sending becomes unknown by the same
+        proof. A job that comes while a dispatcher has the run reaches nobody; what is left then is
+        handed out anew.
         """
         with self._at_work:
             while (shift := self._find_shift(run_id)) is not None:
@@ -141,8 +143,8 @@ class Shifts:
         if self._is_at_work_on(run_id) and now_s < self._looked_at_s + LOOK_EVERY_S:
             return self._shift
         self._looked_at_s = now_s
-        with database.read(self._errand.engine) as connection:
-            run = runs.read_run_by_id(connection, run_id)
+        with database.write(self._errand.engine) as connection:
+            run = self._read_free_run(connection, run_id)
             if run is None or run.state is not RunState.DISPATCHING or run.stopped:
                 return None
             workers = max(1, count_workers(connection, self._stale_s))
@@ -152,6 +154,16 @@ class Shifts:
         settings = share_settings(self._errand.settings, workers)
         self._shift = Shift(replace(self._errand, settings=settings), run, workers)
         return self._shift
+
+    def _read_free_run(self, connection: Connection, run_id: RunId) -> Run | None:
+        """Return the run; None while a dispatcher has it, whose pace and fence are its own."""
+        run = runs.read_run_by_id(connection, run_id)
+        if run is None or run.owner is None:
+            return run
+        now, is_dead = self._errand.clock(), owners.death_prover(self._errand.engine, connection)
+        if not free_run(connection, run_id, now=now, is_dead=is_dead):
+            return None
+        return runs.read_run_by_id(connection, run_id)
 
     def _is_at_work_on(self, run_id: RunId) -> bool:
         return self._shift is not None and not self._shift.is_over and self._shift.run.id == run_id

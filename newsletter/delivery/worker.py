@@ -150,5 +150,5 @@ class _Worker:
             if run.stopped or run.state is not RunState.DISPATCHING:
                 continue
             settle_dead(engine, run, now)
-            queue.hand_over(engine, run, now=now, stale_s=self._tempo.stale_s)
-            conclude(self._errand, run)
+            if queue.hand_over(engine, run, now=now, stale_s=self._tempo.stale_s):
+                conclude(self._errand, run)  # else its dispatcher does

@@ -200,6 +200,20 @@ def begin_dispatch(
     )
 
 
+def free_run(
+    connection: Connection, run_id: int, *, now: datetime, is_dead: Callable[[str], bool]
+) -> bool:
+    """Take the run from a dispatcher that ended without letting it go; False while one has it.
+
+    Under a new fence: workers share the run's, and who ended may only have been away.
+    """
+    lock_run(connection, run_id)
+    if connection.scalar(select(_run.c.owner).where(_run.c.id == run_id)) is None:
+        return True
+    lease = claim_lease(connection, run_id, "workers", now=now, until=now, is_dead=is_dead)
+    return lease is not None and release_lease(connection, lease)
+
+
 # --- on the way ----------------------------------------------------------------------------------
 
 

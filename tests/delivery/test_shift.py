@@ -12,6 +12,7 @@ from sqlalchemy import select, text, update
 
 from newsletter.config import DomainPace, Relay
 from newsletter.delivery import commits, desk, queue
+from newsletter.delivery.departure import LEASE
 from newsletter.delivery.desk import RESTED, Ending
 from newsletter.delivery.dispatch import Errand, settle_dead
 from newsletter.delivery.pages import EVERYBODY
@@ -19,7 +20,7 @@ from newsletter.delivery.shift import Shift, Shifts, share_settings
 from newsletter.errors import StoreError
 from newsletter.mail.compose import compile_message
 from newsletter.model import RunId, RunState
-from newsletter.store import breakdown, database, owners, runs, schema, settling
+from newsletter.store import breakdown, database, ledger, owners, runs, schema, settling
 from tests.delivery.scenery import start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
 from tests.waiting import PATIENCE_S, wait_until
@@ -73,6 +74,14 @@ class Scene:
     def run(self):
         with database.read(self.engine) as connection:
             return runs.read_run_by_id(connection, self.run_id)
+
+    def claim(self, owner):
+        """Take the run as a dispatcher."""
+        with database.write(self.engine) as connection:
+            return ledger.claim_lease(
+                connection, self.run_id, owner,
+                now=self.now, until=self.now + LEASE, is_dead=lambda _: False,
+            )  # fmt: skip
 
     def open_shift(self):
         return Shift(self.errand, self.run, 1)
@@ -326,6 +335,31 @@ def test_a_run_that_was_stopped_gets_no_shift(open_scene):
         connection.execute(update(schema.run).values(stopped=True))
     Shifts(scene.errand, STALE_S).dispatch(scene.run_id, *scene.batches[0])
     assert scene.sink.accepted() == []
+
+
+def test_a_batch_reaches_nobody_while_a_dispatcher_has_the_run(open_scene):
+    scene = open_scene()
+    shifts = Shifts(scene.errand, STALE_S)
+    with owners.open_owner(scene.engine) as owner:
+        lease = scene.claim(owner)
+        shifts.dispatch(scene.run_id, *scene.batches[0])
+        assert scene.sink.accepted() == []
+        with database.write(scene.engine) as connection:
+            ledger.release_lease(connection, lease)
+    shifts.dispatch(scene.run_id, *scene.batches[0])
+    shifts.leave()
+    assert len(scene.sink.accepted()) == 2
+
+
+def test_a_batch_takes_the_run_of_a_dead_dispatcher(open_scene):
+    scene = open_scene()
+    shifts = Shifts(scene.errand, STALE_S)
+    dead = scene.claim("session:1")  # no session holds that lock
+    for after, until in scene.batches:
+        shifts.dispatch(scene.run_id, after, until)
+    shifts.leave()
+    assert len(scene.sink.accepted()) == 6
+    assert scene.run.fence == dead.fence + 1
 
 
 def test_a_run_stopped_since_the_last_look_loses_nobody_and_sends_nothing(open_scene, monkeypatch):

@@ -8,18 +8,20 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
 from newsletter.delivery import queue
+from newsletter.delivery.departure import LEASE
 from newsletter.delivery.dispatch import Errand, dispatch, settle_dead
 from newsletter.delivery.worker import Tempo, work
 from newsletter.errors import ConfigError, StoreError
 from newsletter.model import RunId
-from newsletter.store import database, ledger, runs
-from tests.delivery.scenery import judge, start_run, states_of, with_relay
+from newsletter.store import database, ledger, owners, runs
+from tests.delivery.scenery import claim_as, judge, start_run, states_of, with_relay
 from tests.delivery.sink import Manners
 from tests.waiting import wait_until
 
@@ -154,20 +156,95 @@ def test_a_sweep_that_fails_is_followed_by_another(
         settle_dead(*given)
 
     monkeypatch.setattr("newsletter.delivery.worker.settle_dead", fail_first)
-    stop = threading.Event()
-    errand = Errand(
-        settings=with_relay(settings, sink.url), engine=postgres_engine, keys=keys,
-        clock=lambda: now, stop=stop,
-    )  # fmt: skip
-    tempo = Tempo(heartbeat_s=0.5, stale_s=4.0, sweep_s=0.05, polling_s=0.2)
-    working = threading.Thread(target=work, args=(errand,), kwargs={"tempo": tempo})
-    working.start()
-    try:  # nothing was enqueued: only a sweep hands the run out
+    # Nothing was enqueued: only a sweep hands the run out.
+    with working(with_relay(settings, sink.url), postgres_engine, keys, now):
         wait_until(lambda: _is_done(postgres_engine, run_id))
+    assert len(sink.accepted()) == 20
+
+
+def test_a_run_that_a_dispatcher_has_is_not_handed_over(postgres_engine, settings, keys, now):
+    run_id = start_run(postgres_engine, now, readers=5)
+    with database.write(postgres_engine) as connection:
+        connection.execute(text("SELECT procrastinate_register_worker_v1()"))
+    with holding(postgres_engine, run_id, now):
+        result = dispatch(settings, postgres_engine, keys, run_id, clock=lambda: now)
+        assert (result.reason, result.tally.pending) == ("elsewhere", 5)
+    with database.read(postgres_engine) as connection:
+        assert count_jobs(connection) == 0
+    result = dispatch(settings, postgres_engine, keys, run_id, clock=lambda: now)
+    assert result.reason == "queued"
+
+
+def test_a_worker_waits_until_the_dispatcher_has_ended(
+    postgres_engine, settings, keys, now, start_sink, monkeypatch
+):
+    sink = start_sink()
+    run_id = start_run(postgres_engine, now, readers=20)
+    with database.write(postgres_engine) as connection:  # while workers lived, before it began
+        queue.enqueue(connection, run_id, size=4)
+    handed = []
+
+    def watch(*given, real=queue.hand_over, **named):
+        handed.append(real(*given, **named))
+        return handed[-1]
+
+    monkeypatch.setattr(queue, "hand_over", watch)
+    with holding(postgres_engine, run_id, now):
+        with working(with_relay(settings, sink.url), postgres_engine, keys, now):
+            wait_until(lambda: len(handed) > 2 and not _has_jobs(postgres_engine))
+        assert not any(handed)
+        assert set(states_of(postgres_engine, run_id).values()) == {"pending"}
+    with working(with_relay(settings, sink.url), postgres_engine, keys, now):
+        wait_until(lambda: _is_done(postgres_engine, run_id))
+    assert len(sink.accepted()) == 20
+
+
+def test_a_worker_takes_the_run_of_a_dispatcher_that_was_killed(
+    postgres_engine, settings, keys, now, start_sink
+):
+    sink = start_sink()
+    run_id = start_run(postgres_engine, now, readers=20)
+    claim_as(postgres_engine, run_id, "session:1", now)  # no session holds that lock
+    with working(with_relay(settings, sink.url), postgres_engine, keys, now):
+        wait_until(lambda: _is_done(postgres_engine, run_id))
+    states = Counter(states_of(postgres_engine, run_id).values())
+    assert states == {"sent": 19, "unknown": 1}
+    # It may only have lost its sessions: what it asks for under its own fence is refused.
+    with database.read(postgres_engine) as connection:
+        assert runs.read_run_by_id(connection, RunId(run_id)).fence == 2
+
+
+@contextmanager
+def holding(engine, run_id, now):
+    """Be the living dispatcher of the run."""
+    with owners.open_owner(engine) as owner:
+        with database.write(engine) as connection:
+            lease = ledger.claim_lease(
+                connection, run_id, owner, now=now, until=now + LEASE, is_dead=lambda _: False
+            )
+        yield
+        with database.write(engine) as connection:
+            assert ledger.release_lease(connection, lease)
+
+
+@contextmanager
+def working(settings, engine, keys, now):
+    """Have one worker, in a thread."""
+    stop = threading.Event()
+    errand = Errand(settings=settings, engine=engine, keys=keys, clock=lambda: now, stop=stop)
+    tempo = Tempo(heartbeat_s=0.5, stale_s=4.0, sweep_s=0.05, polling_s=0.2)
+    worker = threading.Thread(target=work, args=(errand,), kwargs={"tempo": tempo})
+    worker.start()
+    try:
+        yield
     finally:
         stop.set()
-        working.join()
-    assert len(sink.accepted()) == 20
+        worker.join()
+
+
+def _has_jobs(engine) -> bool:
+    with database.read(engine) as connection:
+        return count_jobs(connection) > 0
 
 
 def _alive(engine) -> int:

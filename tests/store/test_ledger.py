@@ -43,6 +43,17 @@ def take(engine, run_id, now):
 
 
 @pytest.fixture
+def free(engine, run_id, now):
+    """Free the run for workers, *minutes* after its start."""
+
+    def ask(*, minutes=0, is_dead=alive):
+        with database.write(engine) as connection:
+            return ledger.free_run(connection, run_id, now=now + minutes * MINUTE, is_dead=is_dead)
+
+    return ask
+
+
+@pytest.fixture
 def readers(engine, run_id):
     with database.read(engine) as connection:
         return [row.subscriber_id for row in windows.pick(connection, run_id, after=-1, size=10)]
@@ -109,6 +120,25 @@ def test_one_holds_the_run_and_the_fence_grows(take):
 def test_a_dead_holder_is_replaced_before_the_lease_is_over(take):
     first = take("me")
     assert take("you", is_dead=lambda name: name == "me").fence == first.fence + 1
+
+
+@pytest.mark.parametrize("minutes", [0, 2])
+def test_workers_have_no_run_that_a_dispatcher_has(engine, run_id, take, free, minutes):
+    assert free()
+    lease = take("me", minutes=minutes)
+    assert not free(minutes=minutes)
+    with database.write(engine) as connection:
+        assert ledger.release_lease(connection, lease)
+    assert free(minutes=minutes)
+    assert take("me").fence == lease.fence + 1  # between two workers it does not move
+
+
+@pytest.mark.parametrize("proof", [{"minutes": 2}, {"is_dead": lambda name: name == "me"}])
+def test_a_run_is_freed_of_who_ended_under_a_new_fence(take, free, commit, readers, proof):
+    old = take("me")
+    assert free(**proof)
+    assert commit(old, intents=readers[:1]).lost
+    assert take("you").fence == old.fence + 2
 
 
 def test_a_run_that_has_not_begun_cannot_be_taken(engine, now):
