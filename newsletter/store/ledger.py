@@ -330,26 +330,19 @@ def cancel_gone(
 
 def expire(connection: Connection, run_id: int, *, now: datetime) -> int:
     """End a run whose deadline has come: what waits is ``expired``."""
-    return _end_waiting(connection, run_id, DeliveryState.EXPIRED, "deadline", now)
-
-
-def cancel_run(connection: Connection, run_id: int, *, reason: str, now: datetime) -> int:
-    """End a run for good, on a person's word: what waits is ``cancelled``."""
-    return _end_waiting(connection, run_id, DeliveryState.CANCELLED, reason, now)
-
-
-def _end_waiting(
-    connection: Connection, run_id: int, state: DeliveryState, reason: str, now: datetime
-) -> int:
     done = connection.execute(
         update(_delivery)
         .where(_delivery.c.run_id == run_id, _delivery.c.state.in_(WAITING))
-        .values(state=state, reason=reason, not_before=None, address=None, settled_at=now)
+        .values(
+            state=DeliveryState.EXPIRED,
+            reason="deadline",
+            not_before=None,
+            address=None,
+            settled_at=now,
+        )
     )
     if done.rowcount:
-        add_event(
-            connection, state.value, run_id=run_id, now=now, detail=f"{done.rowcount} readers"
-        )
+        add_event(connection, "expired", run_id=run_id, now=now, detail=f"{done.rowcount} readers")
     return done.rowcount
 
 

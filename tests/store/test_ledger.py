@@ -14,7 +14,7 @@ from newsletter.model import DeliveryState as State
 from newsletter.model import Tally
 from newsletter.store import database, ledger, owners, schema, settling, windows
 from newsletter.store.windows import Result
-from tests.delivery.scenery import fill, start_run, states_of
+from tests.delivery.scenery import fill, start_run
 
 MINUTE = timedelta(minutes=1)
 
@@ -420,12 +420,6 @@ def test_the_deadline_expires_what_waits_and_finishes_the_run(
         assert ledger.expire(connection, run_id, now=now) == 5
         assert ledger.finish(connection, run_id, now=now)
     assert tally_of(engine, run_id) == Tally(audience=6, sent=1, expired=5)
-
-
-def test_a_run_ended_by_a_person_is_cancelled(engine, run_id, now):
-    with database.write(engine) as connection:
-        assert ledger.cancel_run(connection, run_id, reason="ended by hand", now=now) == 6
-    assert set(states_of(engine, run_id).values()) == {"cancelled"}
 
 
 def test_the_list_of_one_state_holds_address_reason_and_reply(
