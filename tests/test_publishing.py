@@ -253,15 +253,19 @@ def test_asking_for_more_examples_picks_anew(settings, engine, with_example, now
     assert approve(settings, engine, now).picks == ("plus-fraiche", "legumerie")
 
 
+def issues_with_the_example(engine):
+    with database.read(engine) as connection:
+        (example,) = examples.list_examples(connection)
+    return example.featured_in
+
+
 def test_examples_are_featured_when_the_run_begins_and_never_again(
     settings, engine, with_example, now
 ):
     approve(settings, engine, now)
-    with database.read(engine) as connection:
-        assert examples.read_example(connection, "legumerie").featured_in == ()
+    assert issues_with_the_example(engine) == ()
     running.start(settings, engine, to_send(settings, engine, now), slot_at=now, now=now)
-    with database.read(engine) as connection:
-        assert examples.read_example(connection, "legumerie").featured_in == (ISSUE,)
+    assert issues_with_the_example(engine) == (ISSUE,)
     write_issue(settings, "2026-05-13", number=2, examples="legumerie")
     draft = publishing.check(settings, engine, IssueId("2026-05-13"))
     assert "featured_example" in {finding.code for finding in draft.findings}

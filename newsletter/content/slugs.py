@@ -1,7 +1,7 @@
 """Words compared as people compare them: without case, accents or ligatures.
 
-In: any text. Out: a folded form for look-ups, a slug for addresses, a key for sorting, the nearest
-known word. Never: a text that a reader sees; folding is for comparing only (DOMAIN 5).
+In: any text. Out: a folded form for look-ups, a slug for addresses, the nearest known word.
+Never: a text that a reader sees; folding is for comparing only (DOMAIN 5).
 """
 
 from __future__ import annotations
@@ -25,11 +25,6 @@ def fold(text: str) -> str:
 def slugify(text: str) -> str:
     """Return *text* as an address writes it: « L’Haÿ-les-Roses » gives ``l-hay-les-roses``."""
     return re.sub(r"[^a-z0-9]+", "-", fold(text)).strip("-")
-
-
-def sort_key(text: str) -> tuple[str, str]:
-    """Return a key that sorts Élan between Eau and Entreprise."""
-    return fold(text), text
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

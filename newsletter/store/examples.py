@@ -23,7 +23,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from newsletter.errors import NotFound
 from newsletter.examples.identity import Sighting, name_example, similar_key
 from newsletter.examples.merge import Decision, Known, decide
 from newsletter.examples.reports import EntryReport, Outcome, say
@@ -202,14 +201,6 @@ def list_examples(
 def candidates(connection: Connection) -> tuple[Example, ...]:
     """Every example, for ``curate.pick``, which names the withdrawn and passes the featured."""
     return list_examples(connection, withdrawn=True)
-
-
-def read_example(connection: Connection, example_id: str) -> Example:
-    """Return one example; raise NotFound."""
-    found = _read(connection, select(example).where(example.c.id == example_id))
-    if not found:
-        raise NotFound(f"there is no example {example_id}", remedy="see newsletter examples")
-    return found[0]
 
 
 def recent_features(connection: Connection, issues: int = RECENT_ISSUES) -> tuple[Example, ...]:

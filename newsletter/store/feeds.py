@@ -39,11 +39,6 @@ def save_feed(connection: Connection, state: FeedState) -> None:
     connection.execute(update(feed).where(feed.c.url == state.url).values(_values(state)))
 
 
-def list_feeds(connection: Connection) -> tuple[FeedState, ...]:
-    """Every feed by its address: for ``doctor``."""
-    return tuple(_state(row) for row in connection.execute(select(feed).order_by(feed.c.url)))
-
-
 def _values(state: FeedState) -> dict[str, Any]:
     return {
         "url": state.url,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newsletter.content.slugs import fold, nearest, slugify, sort_key
+from newsletter.content.slugs import fold, nearest, slugify
 
 
 @pytest.mark.parametrize(
@@ -34,19 +34,6 @@ def test_case_accents_ligatures_and_apostrophes_do_not_part_words(one: str, othe
 )
 def test_a_slug_is_ascii(text: str, slug: str):
     assert slugify(text) == slug
-
-
-def test_accents_sort_beside_their_letter():
-    words = ["Zone", "Œuvre", "Élan", "Eau", "Entreprise", "Île", "Ici"]
-    assert sorted(words, key=sort_key) == [
-        "Eau",
-        "Élan",
-        "Entreprise",
-        "Ici",
-        "Île",
-        "Œuvre",
-        "Zone",
-    ]
 
 
 def test_the_nearest_word_is_found_through_accents():

@@ -1,9 +1,6 @@
 from dataclasses import replace
 from datetime import timedelta
 
-import pytest
-
-from newsletter.errors import NotFound
 from newsletter.examples.identity import Sighting, content_hash, identities, similar_key
 from newsletter.model import Actor, Example
 from newsletter.store import database
@@ -12,7 +9,6 @@ from newsletter.store.examples import (
     keep_sightings,
     list_examples,
     mark_featured,
-    read_example,
     recent_features,
 )
 
@@ -60,13 +56,9 @@ def test_an_example_comes_back_as_it_was_kept(engine, now):
     )
     (report,) = keep(engine, now, kept)
     with database.read(engine) as connection:
-        found = read_example(connection, report.example_id)
+        (found,) = list_examples(connection)
+    assert report.example_id == found.id
     assert found == replace(kept.example, id="oeuvre-commune", first_seen_at=now)
-
-
-def test_an_unknown_example_is_not_found(engine):
-    with database.read(engine) as connection, pytest.raises(NotFound):
-        read_example(connection, "rien")
 
 
 def test_the_freshest_come_first(engine, now):
@@ -112,7 +104,8 @@ def test_featuring_twice_changes_nothing(engine, now):
     feature(engine, now, "2026-05-07", "un")
     feature(engine, now, "2026-05-07")
     with database.read(engine) as connection:
-        assert read_example(connection, "un").featured_in == ("2026-05-07",)
+        (found,) = list_examples(connection)
+    assert found.featured_in == ("2026-05-07",)
 
 
 def test_recent_features_are_those_of_the_last_issues_the_latest_first(engine, now):
