@@ -20,9 +20,9 @@ from newsletter.delivery.states import Reply
 from newsletter.errors import HeaderError, RelayError, Unanswered
 from newsletter.mail.compose import Outgoing, open_envelope
 from newsletter.mail.single import Letter, compose_single
+from newsletter.model import LetterState
 from newsletter.store import database
 from newsletter.store import letters as queue_of_letters
-from newsletter.store.letters import LetterState
 
 log = logging.getLogger(__name__)
 

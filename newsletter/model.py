@@ -415,3 +415,14 @@ class Tally:
     bounced: int = 0
     complained: int = 0
     left: int = 0
+
+
+class LetterState(StrEnum):
+    """Where a letter stands."""
+
+    QUEUED = "queued"
+    SENDING = "sending"  # intent committed, no answer yet
+    SENT = "sent"
+    REFUSED = "refused"  # a final no, or too many tries
+    UNKNOWN = "unknown"  # its end may have left, no answer came
+    CANCELLED = "cancelled"

@@ -9,8 +9,9 @@ from newsletter.config import Dkim, Relay, Sender
 from newsletter.delivery.embedded import LETTERS, open_relay
 from newsletter.delivery.states import Reply
 from newsletter.errors import ConfigError, ConnectFailed, Unanswered
+from newsletter.model import LetterState
 from newsletter.store import database
-from newsletter.store.letters import LetterState, queue
+from newsletter.store.letters import queue
 from newsletter.store.schema import letter as table
 
 

@@ -17,8 +17,8 @@ from sqlalchemy import Connection, delete, insert, null, select, update
 from newsletter.audience.consent import Act, NewEvent
 from newsletter.audience.suppression import Reason, fingerprint
 from newsletter.config import Keys
-from newsletter.model import DeliveryState, SubscriberId, SubscriberState
-from newsletter.store import consent, ledger, suppression, tokens
+from newsletter.model import DeliveryState, LetterState, SubscriberId, SubscriberState
+from newsletter.store import consent, ledger, letters, suppression, tokens
 from newsletter.store.schema import delivery, event, letter, subscriber
 
 _GONE = {SubscriberState.UNSUBSCRIBED, SubscriberState.SUPPRESSED, SubscriberState.ERASED}
@@ -125,7 +125,7 @@ def _forget_traces(connection: Connection, subscriber_id: SubscriberId) -> None:
     """Take a person's words and address out of every other table that may hold them."""
     consent.forget(connection, subscriber_id)
     tokens.forget(connection, subscriber_id)
-    connection.execute(delete(letter).where(letter.c.subscriber_id == subscriber_id))
+    letters.forget(connection, subscriber_id)
     connection.execute(
         update(event).where(event.c.subscriber_id == subscriber_id).values(raw="", detail="")
     )
@@ -174,8 +174,8 @@ def _leave(
 ) -> None:
     connection.execute(update(subscriber).where(subscriber.c.id == row.id).values(state=state))
     ledger.cancel_reader(connection, row.id, reason=reason)
-    queued = (letter.c.subscriber_id == row.id) & (letter.c.state == "queued")
-    connection.execute(update(letter).where(queued).values(state="cancelled"))
+    queued = (letter.c.subscriber_id == row.id) & (letter.c.state == LetterState.QUEUED)
+    connection.execute(update(letter).where(queued).values(state=LetterState.CANCELLED))
     if row.address_key:
         marks = [(fingerprint(keys, row.address_key), reason)]
         suppression.add(connection, marks, now=now)

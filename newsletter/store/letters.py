@@ -8,29 +8,18 @@ end may have left; the text of a reader's letter kept after it is settled, for i
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, case, delete, or_, select, true, update
 
 from newsletter.mail.single import Letter
+from newsletter.model import LetterState
 from newsletter.store.database import dialect_insert
 from newsletter.store.schema import letter
 
 # Longer than all deadlines of one submission together (``delivery.smtp.Deadlines``): a letter
 # still in ``sending`` after it belongs to a process that is gone.
 LEASE = timedelta(minutes=30)
-
-
-class LetterState(StrEnum):
-    """Where a letter stands."""
-
-    QUEUED = "queued"
-    SENDING = "sending"  # intent committed, no answer yet
-    SENT = "sent"
-    REFUSED = "refused"  # a final no, or too many tries
-    UNKNOWN = "unknown"  # its end may have left, no answer came
-    CANCELLED = "cancelled"
 
 
 def queue(

@@ -34,7 +34,7 @@ from sqlalchemy import (
     text,
 )
 
-from newsletter.model import DeliveryState, Frequency, RunState, SubscriberState
+from newsletter.model import DeliveryState, Frequency, LetterState, RunState, SubscriberState
 
 metadata = MetaData(
     naming_convention={
@@ -385,8 +385,6 @@ letter = Table(
     Column("reply", Text, nullable=False, server_default=""),
     Column("created_at", Instant, nullable=False),
     Column("sent_at", Instant),
-    CheckConstraint(
-        "state IN ('queued', 'sending', 'sent', 'refused', 'unknown', 'cancelled')", name="state"
-    ),
+    _one_of("state", LetterState),
     UniqueConstraint("kind", "key", "address"),
 )

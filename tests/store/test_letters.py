@@ -3,8 +3,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, update
 
+from newsletter.model import LetterState
 from newsletter.store import database, letters
-from newsletter.store.letters import LEASE, LetterState
+from newsletter.store.letters import LEASE
 from newsletter.store.schema import letter as table
 
 LETTER = {"kind": "held", "key": "2026-05-07:checks", "address": "a@example.org"}
