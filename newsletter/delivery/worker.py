@@ -147,8 +147,10 @@ class _Worker:
         with database.read(engine) as connection:
             begun = runs.unfinished_runs(connection)
         for run in begun:
-            if run.stopped or run.state is not RunState.DISPATCHING:
+            if run.state is not RunState.DISPATCHING:
                 continue
             settle_dead(engine, run, now)
+            if run.stopped:
+                continue
             if queue.hand_over(engine, run, now=now, stale_s=self._tempo.stale_s):
                 conclude(self._errand, run)  # else its dispatcher does
