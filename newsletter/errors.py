@@ -21,7 +21,7 @@ NewsletterError                  root: carries code, path, line, remedy
     ├── ConnectFailed   ├── TimedOut   ├── TlsFailed   ├── AuthFailed
     └── Unanswered               the message may have been taken: never again by itself
 
-A relay's *no* is a value (``delivery.smtp_protocol.Reply``), never an exception.
+A relay's *no* is a value (``delivery.states.Reply``), never an exception.
 Facts are attributes; exit codes live in ``cli``, HTTP statuses in ``web``.
 """
 

@@ -375,7 +375,7 @@ class Run:
     fence: int = 0
     owner: str | None = None
     lease_until: datetime | None = None
-    stopped: bool = False  # paused by a person; `send` goes on
+    stopped: bool = False  # by a person or by itself; `send` goes on
     audience: int = 0
     started_at: datetime | None = None
     reopened_at: datetime | None = None  # by `resolve`: its 24 h begin anew

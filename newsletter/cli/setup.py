@@ -1,4 +1,4 @@
-"""init, doctor, demo, blocks, serve, metrics."""
+"""init, doctor, demo, blocks, serve."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from newsletter.model import LetterState
 from newsletter.store.database import dialect_insert
 from newsletter.store.schema import letter
 
-# Longer than all deadlines of one submission together (``delivery.smtp.Deadlines``): a letter
+# Longer than all deadlines of one submission together (``delivery.endpoints.Deadlines``): a letter
 # still in ``sending`` after it belongs to a process that is gone.
 LEASE = timedelta(minutes=30)
 

@@ -1,7 +1,8 @@
 """Who dispatches, and the proof that somebody no longer does.
 
-In: an engine. Out: an ``Owner`` whose name is written on every row it is sending; ``is_dead`` for
-the name of another. Never: time as a proof of the death of one whose lock can be seen.
+In: an engine. Out: the name that an owner writes on every row it is sending; the question whether
+another is provably dead, and what the dead were sending made ``unknown``. Never: time as a proof of
+the death of one whose lock can be seen.
 
 On SQLite an owner holds an exclusive flock on a file of its own beside the database, and its name
 carries the machine's boot id: the kernel lets go of both when the process dies. On PostgreSQL it

@@ -74,7 +74,7 @@ class Answer:
     """What the ledger says to one window: who may be sent to, and whether to go on."""
 
     granted: Collection[int] = ()  # whose dot may leave
-    stopped: bool = False  # a person wants no more claims
+    stopped: bool = False  # by a person or by itself: no more claims
     lost: bool = False  # somebody else holds the run: not one dot more
 
 
