@@ -39,7 +39,7 @@ class Ending:
     """Why the desk closed, or rests.
 
     ``stops_run``: nobody goes on until a person says so. ``goes_on``: readers of the run wait after
-    this batch.
+    this batch, or its stop was lifted meanwhile.
     """
 
     reason: str = ""

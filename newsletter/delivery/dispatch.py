@@ -106,13 +106,7 @@ def dispatch(
         if lease is None:
             return _report(engine, run_id, Ending("elsewhere"))
         crash_points.reach("run.started")
-        try:
-            ending = _send(errand, run, lease)
-        except BaseException:
-            _release(engine, lease)
-            raise
-        crash_points.reach("run.finishing")
-        ending = close(errand, run, ending, lease)
+        ending = _send_to_the_end(errand, run, lease)
     return _report(engine, run_id, ending)
 
 
@@ -150,6 +144,21 @@ def conclude(errand: Errand, run: Run) -> None:
     """Expire a run whose time is over, finish one with nothing left."""
     over = errand.clock() >= _deadline_of(run)
     close(errand, run, Ending("expired" if over else ""))
+
+
+def _send_to_the_end(errand: Errand, run: Run, lease: Lease) -> Ending:
+    """Dispatch, and again whenever the stop that ended it was lifted before its end was written."""
+    while True:
+        try:
+            ending = _send(errand, run, lease)
+        except BaseException:
+            _release(errand.engine, lease)
+            raise
+        crash_points.reach("run.finishing")
+        ending = close(errand, run, ending, lease)
+        if not ending.goes_on:
+            return ending
+        run = _read_begun(errand.engine, run.id)  # a person was at it
 
 
 def _send(errand: Errand, run: Run, lease: Lease) -> Ending:
@@ -245,9 +254,15 @@ def _compile_edition(connection: Connection, settings: Settings, keys: Keys, run
 
 
 def close(errand: Errand, run: Run, ending: Ending, lease: Lease | None = None) -> Ending:
-    """Write the end of a dispatch: expire, stop, let go, finish; return the end it came to."""
+    """Write the end of a dispatch: expire, stop, let go, finish; return the end it came to.
+
+    Nothing is written when it stopped for a person who let the run go on since: it ``goes_on``, for
+    whoever sends meanwhile was told that the holder of the *lease* does so.
+    """
     now = errand.clock()
     with database.write(errand.engine) as connection:
+        if lease is not None and ending.reason == "stopped" and _goes_on(connection, run):
+            return Ending(goes_on=True)
         if ending.reason == "expired" and not _expire(connection, errand, run, now):
             ending = Ending()
         if ending.stops_run:
@@ -261,6 +276,12 @@ def close(errand: Errand, run: Run, ending: Ending, lease: Lease | None = None) 
             # Relays quote addresses, also of a reader who was erased while we wrote to them.
             leaving.sweep_erased(connection)
     return ending
+
+
+def _goes_on(connection: Connection, run: Run) -> bool:
+    ledger.lock_run(connection, run.id)  # whoever sends after us finds the run free
+    known = runs.read_run_by_id(connection, run.id)
+    return known is not None and known.state is RunState.DISPATCHING and not known.stopped
 
 
 def _expire(connection: Connection, errand: Errand, run: Run, now: datetime) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 from newsletter.delivery import dispatch as dispatching
@@ -11,6 +12,7 @@ from newsletter.delivery.desk import Desk
 from newsletter.store import database, ledger
 from tests.delivery.scenery import once_accepted, start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
+from tests.waiting import PATIENCE_S, wait_until
 
 ONE = "lecteur1@"  # the reader whom the fault is about; the others must not notice
 
@@ -111,6 +113,39 @@ def test_a_stopped_run_goes_on_where_it_stood(go, sqlite_engine, now, start_sink
         ledger.go_on(connection, run_id)
     assert go(sink.url, run_id, connections=4).tally.sent == 300
     assert len(sink.accepted()) == 300
+
+
+def test_a_run_stopped_and_sent_on_while_an_answer_is_owed_is_sent_by_whoever_holds_it(
+    settings, engine, keys, now, start_sink, monkeypatch
+):
+    monkeypatch.setattr("newsletter.delivery.commits.BEAT_S", 0.05)
+    sink = start_sink(Manners(rules=[Rule("accepted", "hold")]))
+    run_id = start_run(engine, now, readers=20)
+    relay = with_relay(settings, sink.url, connections=2, window=0)
+    is_stopping, real_end = threading.Event(), Desk.end
+
+    def end(desk, ending):
+        real_end(desk, ending)
+        is_stopping.set()
+
+    monkeypatch.setattr(Desk, "end", end)
+
+    def dispatch():
+        return dispatching.dispatch(relay, engine, keys, run_id, clock=lambda: now)
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(dispatch)
+        wait_until(sink.accepted)
+        with database.write(engine) as connection:
+            ledger.stop_run(connection, run_id, reason="by hand", now=now)
+        assert is_stopping.wait(PATIENCE_S)
+        with database.write(engine) as connection:
+            ledger.go_on(connection, run_id)
+        assert dispatch().reason == "elsewhere"
+        sink.manners.release.set()
+        result = first.result()
+    assert (result.reason, result.finished, result.tally.sent) == ("", True, 20)
+    assert len(sink.accepted()) == 20
 
 
 def test_two_dispatchers_on_one_run_send_once(settings, sqlite_engine, keys, now, start_sink):
