@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine
 from newsletter.delivery import crash_points
 from newsletter.delivery.departure import LEASE
 from newsletter.delivery.flights import Flight
+from newsletter.delivery.pages import StopFlag, is_told_to_end
 from newsletter.delivery.states import Step
 from newsletter.errors import Busy, StoreError
 from newsletter.store import database, owners
@@ -41,15 +42,20 @@ class Patience:
 
     def __init__(self) -> None:
         self._failing_since_s: float | None = None
+        self._is_at_end = False
 
     def is_over(self, error: StoreError, now_s: float) -> bool:
         if self._failing_since_s is None:
             self._failing_since_s = now_s
         patience_s = PATIENCE_BUSY_S if isinstance(error, Busy) else PATIENCE_S
-        return now_s - self._failing_since_s >= patience_s
+        return self._is_at_end or now_s - self._failing_since_s >= patience_s
 
     def reset(self) -> None:
         self._failing_since_s = None
+
+    def end(self) -> None:
+        """Bear nothing more: the dispatch was told to end, and its time is over."""
+        self._is_at_end = True
 
 
 class Outcome(NamedTuple):
@@ -78,6 +84,7 @@ class Commits:
         on_answer: Callable[[Answer, list[Outcome], list[Flight]], None],
         on_failure: Callable[[StoreError], None],
         renews: bool = True,
+        stop: StopFlag | None = None,
     ) -> None:
         self._engine, self._lease, self._clock, self._pool = engine, lease, clock, pool
         self._on_answer, self._on_failure = on_answer, on_failure
@@ -93,7 +100,8 @@ class Commits:
         self._is_closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._beat: asyncio.TimerHandle | None = None
-        self._patience = Patience()
+        self.patience = Patience()
+        self._stop = stop
         self._renews = renews
         self._renew_at = 0.0
 
@@ -214,7 +222,7 @@ class Commits:
         is_new = self._connection is None
         connection = self._connection = self._connection or database.connect(self._engine)
         try:
-            with database.write_on(connection):
+            with database.write_on(connection, hurries=is_told_to_end(self._stop)):
                 if is_new and not owners.stand_for(connection, self._lease.owner):
                     # A moment ago our death could be proved. Whoever did so left its mark.
                     self._is_given_up |= not are_being_sent(connection, self._lease, granted)
@@ -247,7 +255,7 @@ class Commits:
             return
         if error is not None:
             raise error
-        self._patience.reset()
+        self.patience.reset()
         answer = done.result()
         granted = answer.granted
         for flight in batch.intents:
@@ -262,7 +270,7 @@ class Commits:
 
     def _retry(self, batch: _Batch, error: StoreError) -> None:
         """Try the same batch again: no result may be lost, no dot leaves meanwhile."""
-        if self._patience.is_over(error, self._loop.time()):
+        if self.patience.is_over(error, self._loop.time()):
             self._on_failure(error)
         else:
             self._loop.call_later(RETRY_S, self._run, batch)

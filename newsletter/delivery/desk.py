@@ -19,7 +19,7 @@ from newsletter.delivery.commits import RETRY_S, Commits, Outcome, Patience
 from newsletter.delivery.flights import Flight, Supply
 from newsletter.delivery.lanes import Lane
 from newsletter.delivery.pacing import backoff_s, domain_of
-from newsletter.delivery.pages import EVERYBODY, Job, Pages
+from newsletter.delivery.pages import EVERYBODY, Job, Pages, is_told_to_end
 from newsletter.delivery.routes import Route, share
 from newsletter.delivery.states import Blame, Reply, Step, Verdict
 from newsletter.errors import AuthFailed, RelayError, StoreError, TlsFailed
@@ -29,6 +29,7 @@ from newsletter.store.ledger import Waiting
 from newsletter.store.windows import Answer
 
 TERMINATE_S = 8.0  # SIGTERM: so long for the answers that are owed
+LAST_S = 0.5  # and so much longer for a database that refuses to write them
 WATCH_S = 0.1
 REST_S = 1.0  # without another batch: the relay's connections are not ours to hold
 PROGRESS_EVERY = 3  # watches
@@ -86,6 +87,7 @@ class Desk:
             on_answer=self._on_answer,
             on_failure=self._on_store_failure,
             renews=job.batch == EVERYBODY,  # the lease of a run is not a batch's to hold
+            stop=job.stop,
         )
         self._patience = Patience()
         self._ahead: deque[Flight] = deque()
@@ -470,10 +472,11 @@ class Desk:
             return
         self._loop.call_later(WATCH_S, self._watch)
         job = self._job
-        if job.stop is not None and job.stop.is_set() and not self._is_terminating:
+        if is_told_to_end(job.stop) and not self._is_terminating:
             self._is_terminating = True
             self.end(Ending("terminated"))  # where it closes already, it has its reason
             self._loop.call_later(TERMINATE_S, self._cut_all)
+            self._loop.call_later(TERMINATE_S + LAST_S, self._lose_patience)
         if job.clock() >= job.deadline_at:
             self.end(Ending("expired"))
         self._watches += 1
@@ -483,6 +486,11 @@ class Desk:
     def _cut_all(self) -> None:
         for lane in self._lanes:
             lane.cut("terminated")
+
+    def _lose_patience(self) -> None:
+        """End at the next refusal of the database: the proof of our death settles the rest."""
+        self._patience.end()
+        self._commits.patience.end()
 
     def tally(self) -> Tally:
         """Count as the ledger will once what is under way is written."""

@@ -21,7 +21,7 @@ from newsletter.delivery.departure import LEASE
 from newsletter.delivery.desk import Desk, Ending
 from newsletter.delivery.endpoints import Deadlines, Endpoint, open_endpoints
 from newsletter.delivery.pacing import choose_window, domain_of
-from newsletter.delivery.pages import Job, StopFlag
+from newsletter.delivery.pages import Job, StopFlag, is_told_to_end
 from newsletter.delivery.signing import load_signer
 from newsletter.errors import NotFound, StoreError
 from newsletter.mail.compose import Compiled, compile_message
@@ -106,7 +106,17 @@ def dispatch(
         if lease is None:
             return _report(engine, run_id, Ending("elsewhere"))
         crash_points.reach("run.started")
-        ending = _send_to_the_end(errand, run, lease)
+        try:
+            ending = _send_to_the_end(errand, run, lease)
+        except StoreError as error:
+            if not is_told_to_end(stop):
+                _release(engine, lease)
+                raise
+            # The lease and whoever is still being sent to are settled by the proof of our death.
+            ending = Ending("terminated", str(error))
+        except BaseException:
+            _release(engine, lease)
+            raise
     return _report(engine, run_id, ending)
 
 
@@ -149,11 +159,7 @@ def conclude(errand: Errand, run: Run) -> None:
 def _send_to_the_end(errand: Errand, run: Run, lease: Lease) -> Ending:
     """Dispatch, and again whenever the stop that ended it was lifted before its end was written."""
     while True:
-        try:
-            ending = _send(errand, run, lease)
-        except BaseException:
-            _release(errand.engine, lease)
-            raise
+        ending = _send(errand, run, lease)
         crash_points.reach("run.finishing")
         ending = close(errand, run, ending, lease)
         if not ending.goes_on:

@@ -34,6 +34,10 @@ class StopFlag(Protocol):
     def is_set(self) -> bool: ...
 
 
+def is_told_to_end(stop: StopFlag | None) -> bool:
+    return stop is not None and stop.is_set()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """Everything one dispatch works with."""

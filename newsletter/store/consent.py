@@ -15,7 +15,7 @@ from newsletter.audience import consent
 from newsletter.audience.consent import Act, ConsentEvent, NewEvent
 from newsletter.config import Keys
 from newsletter.model import SubscriberId
-from newsletter.store import audience
+from newsletter.store import audience, database
 from newsletter.store.schema import consent_event, subscriber
 
 CHUNK = 500
@@ -27,9 +27,8 @@ def record(connection: Connection, keys: Keys, events: Sequence[NewEvent], now: 
     """Add events to the end of the chain, in this order."""
     if not events:
         return
-    if connection.dialect.name == "postgresql":
-        # Two writers at the end of one chain would fork it; SQLite has one writer anyway.
-        connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+    # Two writers at the end of one chain would fork it.
+    database.take_turns(connection, func.pg_advisory_xact_lock(_LOCK))
     head = read_head(connection)
     rows = []
     for event in events:

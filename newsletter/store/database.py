@@ -12,13 +12,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Table,
+    create_engine,
+    event,
+    make_url,
+    select,
+    text,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from newsletter.errors import Busy, ConfigError, StoreError
 
 BUSY_TIMEOUT_MS = 5_000
+HURRIED_TIMEOUT_MS = 500  # of a process that was told to end
 # libpq's: no firewall forgets a session that is quiet, and a server that is gone without a word
 # (a failover, a cut cable) is known to be so in seconds, not in the quarter of an hour of TCP.
 _PROBES = {
@@ -39,7 +50,9 @@ def open_engine(url: str, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine:
     if url.startswith("postgresql+psycopg:"):
         # Values of a statement are people: no error may show them (P12).
         terms = {**_PROBES, **make_url(url).query}  # the URL's own word comes last
-        return create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=terms)
+        engine = create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=terms)
+        _limit_waits(engine, busy_timeout_ms)
+        return engine
     raise ConfigError(
         "database.url must begin with sqlite:/// or postgresql+psycopg://", key="database.url"
     )
@@ -64,10 +77,34 @@ def _open_sqlite(url: str, busy_timeout_ms: int) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        reads_only = connection.get_execution_options().get("read_only", False)
-        connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+        options = connection.get_execution_options()
+        timeout_ms = HURRIED_TIMEOUT_MS if options.get("hurries") else busy_timeout_ms
+        if connection.info.setdefault("busy_timeout_ms", busy_timeout_ms) != timeout_ms:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {timeout_ms}")
+            connection.info["busy_timeout_ms"] = timeout_ms
+        connection.exec_driver_sql("BEGIN" if options.get("read_only") else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _limit_waits(engine: Engine, busy_timeout_ms: int) -> None:
+    """Let PostgreSQL wait for a lock no longer than SQLite does: it would wait for ever."""
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: object) -> None:
+        # Whoever set it, in the URL, for the role or for the server, has the last word. Not among
+        # the options of the connection: poolers refuse those they do not know.
+        connection.execute(
+            "SELECT set_config('lock_timeout', %s, false) FROM pg_settings "
+            "WHERE name = 'lock_timeout' AND source = 'default'",
+            (str(busy_timeout_ms),),
+        )
+        connection.commit()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        if connection.get_execution_options().get("hurries"):
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = {HURRIED_TIMEOUT_MS}")
 
 
 @contextmanager
@@ -87,11 +124,13 @@ def connect(engine: Engine) -> Connection:
 
 
 @contextmanager
-def write_on(connection: Connection) -> Iterator[None]:
+def write_on(connection: Connection, *, hurries: bool = False) -> Iterator[None]:
     """One transaction as ``write``, on a connection that is kept from one to the next.
 
-    After any exception the connection is to be closed: its server may be gone.
+    After any exception the connection is to be closed: its server may be gone. *hurries*: Busy is
+    raised after half a second.
     """
+    connection.execution_options(hurries=hurries)
     with _translated(connection.engine), connection.begin():
         yield
 
@@ -132,22 +171,31 @@ def _explain_refusal(cause: BaseException | None) -> StoreError:
 
 def _explain(error: DBAPIError) -> StoreError:
     cause = error.orig
-    if isinstance(cause, sqlite3.OperationalError):
-        code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
-        if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-            return Busy("the database is locked", remedy="another command is writing; try again")
-        if code == sqlite3.SQLITE_FULL:
-            return StoreError("the disk is full", remedy="make room, then run it again")
-        if code == sqlite3.SQLITE_READONLY:
-            return StoreError("the database is read-only", remedy="check its rights")
-        if code == sqlite3.SQLITE_CANTOPEN:
-            return StoreError("the database cannot be opened", remedy="check the folder's rights")
-        if code == sqlite3.SQLITE_IOERR:
-            return StoreError(
-                f"the disk is full, or fails: {cause}", remedy="make room, or mend it"
-            )
+    known = _explain_sqlite(cause) if isinstance(cause, sqlite3.OperationalError) else None
+    if known is not None:
+        return known
+    if getattr(cause, "sqlstate", None) == "55P03":  # lock_not_available
+        return Busy(
+            "the database is locked",
+            remedy="another command is writing, or a session left its transaction open; try again",
+        )
     said = " ".join(str(cause).split())  # PostgreSQL's driver writes two lines
     return StoreError(f"the database does not answer: {said}", remedy="try again")
+
+
+def _explain_sqlite(cause: sqlite3.OperationalError) -> StoreError | None:
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return Busy("the database is locked", remedy="another command is writing; try again")
+    if code == sqlite3.SQLITE_FULL:
+        return StoreError("the disk is full", remedy="make room, then run it again")
+    if code == sqlite3.SQLITE_READONLY:
+        return StoreError("the database is read-only", remedy="check its rights")
+    if code == sqlite3.SQLITE_CANTOPEN:
+        return StoreError("the database cannot be opened", remedy="check the folder's rights")
+    if code == sqlite3.SQLITE_IOERR:
+        return StoreError(f"the disk is full, or fails: {cause}", remedy="make room, or mend it")
+    return None
 
 
 def empty_journal(engine: Engine) -> None:
@@ -166,6 +214,20 @@ def empty_journal(engine: Engine) -> None:
         cursor.execute(f"PRAGMA busy_timeout = {patience_ms}")
     finally:
         connection.close()
+
+
+def take_turns(connection: Connection, lock: ColumnElement[Any]) -> None:
+    """Take an advisory *lock* of PostgreSQL, however long others work under it.
+
+    Only transactions of ours hold one, and those end: what else they wait for is limited. SQLite
+    has one writer anyway.
+    """
+    if connection.dialect.name != "postgresql":
+        return
+    limit = connection.scalar(text("SHOW lock_timeout"))
+    connection.execute(text("SET LOCAL lock_timeout = 0"))
+    connection.execute(select(lock))
+    connection.execute(text("SELECT set_config('lock_timeout', :limit, true)"), {"limit": limit})
 
 
 def sqlite_path(url: str) -> Path | None:

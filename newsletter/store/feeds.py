@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, text, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from newsletter.examples.polling import FeedState, new_feed
+from newsletter.store import database
 from newsletter.store.schema import feed
 
 
 def lock_watch(connection: Connection) -> None:
-    """Let one collection at a time look up and insert; SQLite's BEGIN IMMEDIATE does it there."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('newsletter.watch'))"))
+    """Let one collection at a time look up and insert."""
+    database.take_turns(connection, func.pg_advisory_xact_lock(func.hashtext("newsletter.watch")))
 
 
 def remember_feeds(connection: Connection, urls: Sequence[str]) -> dict[str, FeedState]:

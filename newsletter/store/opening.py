@@ -56,6 +56,8 @@ def _exclude_others(connection: Connection) -> None:
     """Let one process upgrade: those that start at the same time find its work done."""
     # SQLite: the write transaction began IMMEDIATE and excludes every other writer already.
     if connection.dialect.name == "postgresql":
+        # However long they take, and whoever reads a table that a step changes, such as a backup.
+        connection.execute(text("SET LOCAL lock_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('newsletter upgrade'))"))
 
 

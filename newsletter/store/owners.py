@@ -225,7 +225,8 @@ def stand_for(connection: Connection, owner: str) -> bool:
     if kind != "session":
         return True  # the lock of a file goes with the process, not with a connection
     connection.detach()  # closed for good at its end: in the pool it would go on holding the lock
-    # Waits for whoever is just proving the death, and sees what they wrote.
+    # Waits for whoever is just proving the death, and sees what they wrote; Busy when that takes
+    # long: nothing is granted before it was done.
     connection.execute(text("SELECT pg_advisory_lock_shared(:key)"), {"key": int(key)})
     # Our own lock is no hindrance to this one, another session's is.
     alone = connection.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": int(key)})

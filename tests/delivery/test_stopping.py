@@ -5,12 +5,16 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
 
 from newsletter.delivery import dispatch as dispatching
 from newsletter.delivery.desk import Desk
-from newsletter.store import database, ledger
-from tests.delivery.scenery import once_accepted, start_run, states_of, with_relay
+from newsletter.store import database, ledger, schema
+from tests.delivery.scenery import judge, once_accepted, start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
 from tests.waiting import PATIENCE_S, wait_until
 
@@ -95,6 +99,54 @@ def test_a_dispatcher_that_lost_its_run_still_hears_the_answers_it_is_owed(
     with once_accepted(sink, 1, take_it):
         result = go(sink.url, run_id, connections=1)
     assert (result.reason, result.tally.sent, result.tally.pending) == ("lease_lost", 1, 4)
+
+
+@contextmanager
+def locked(engine, run_id):
+    """Hold the run's row as a session does that left its transaction open; on SQLite, the file."""
+    holder = database.open_engine(engine.url.render_as_string(hide_password=False))
+    with holder.begin() as connection:
+        connection.execute(select(schema.run).where(schema.run.c.id == run_id).with_for_update())
+        yield
+    holder.dispose()
+
+
+@pytest.fixture
+def impatient(engine):
+    """The same database, refused at once where it is locked."""
+    opened = database.open_engine(
+        engine.url.render_as_string(hide_password=False), busy_timeout_ms=20
+    )
+    yield opened
+    opened.dispose()
+
+
+def test_a_stop_flag_ends_a_dispatch_whose_ledger_is_locked(
+    settings, engine, impatient, keys, now, start_sink, monkeypatch
+):
+    monkeypatch.setattr("newsletter.delivery.desk.TERMINATE_S", 0.1)
+    sink = start_sink(Manners(rules=[Rule("accepted", "hold", skip=4)]))
+    run_id = start_run(engine, now, readers=30)
+    relay = with_relay(settings, sink.url, connections=2, window=0)
+    stop = threading.Event()
+
+    def dispatch():
+        return dispatching.dispatch(relay, impatient, keys, run_id, clock=lambda: now, stop=stop)
+
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(dispatch)
+        wait_until(lambda: len(sink.accepted()) >= 5)
+        with locked(engine, run_id):
+            sink.manners.release.set()
+            stop.set()
+            wait_until(run.done)
+            result = run.result()
+    assert (result.reason, result.finished) == ("terminated", False)
+    assert "locked" in result.problem
+    assert result.tally.sending > 0
+    stop.clear()
+    assert dispatch().finished  # at once, for the death of the first is proved
+    judge(engine, run_id, sink, 30)
 
 
 def test_a_stopped_run_goes_on_where_it_stood(go, sqlite_engine, now, start_sink):

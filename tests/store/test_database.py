@@ -1,12 +1,14 @@
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import delete, func, insert, select, text
 from sqlalchemy.exc import OperationalError
 
 from newsletter.errors import Busy, StoreError
 from newsletter.store import database, schema
+from tests.waiting import wait_until
 
 
 def test_an_instant_comes_back_as_it_was_stored(engine, now):
@@ -70,6 +72,90 @@ def test_what_a_server_says_in_two_lines_is_one(postgres_engine):
     with pytest.raises(StoreError) as caught, database.read(postgres_engine):
         raise OperationalError("", None, Exception("refused\n\tIs the server running?"))
     assert "refused Is the server running?" in caught.value.message
+
+
+def hold_row(engine, now):
+    """Return a session that holds a row, its transaction open, as an administrator's may be."""
+    with database.write(engine) as connection:
+        connection.execute(insert(schema.instance).values(id="a", created_at=now))
+    holder = engine.connect()
+    holder.execute(select(schema.instance).with_for_update())
+    return holder
+
+
+def test_a_row_that_a_session_holds_makes_postgresql_busy(postgres_engine, postgres_url, now):
+    other = database.open_engine(postgres_url, busy_timeout_ms=1)
+    with (
+        hold_row(postgres_engine, now),
+        pytest.raises(Busy) as caught,
+        database.write(other) as connection,
+    ):
+        connection.execute(delete(schema.instance))
+    assert "left its transaction open" in caught.value.remedy
+    other.dispose()
+
+
+def ask_limit(connection):
+    """How long this session waits for a lock, in milliseconds."""
+    if connection.dialect.name == "sqlite":
+        return connection.scalar(text("PRAGMA busy_timeout"))
+    setting = "SELECT setting::int FROM pg_settings WHERE name = 'lock_timeout'"
+    return connection.scalar(text(setting))
+
+
+@pytest.mark.parametrize(
+    ("query", "limit_ms"),
+    [
+        ("", 5_000),
+        ("?options=-c%20lock_timeout%3D7s", 7_000),
+        ("?options=-c%20lock_timeout%3D0", 0),
+        ("?options=-c%20statement_timeout%3D1h", 5_000),
+    ],
+)
+def test_the_url_has_the_last_word_on_how_long_a_lock_is_waited_for(postgres_url, query, limit_ms):
+    engine = database.open_engine(postgres_url + query)
+    for _ in range(2):
+        with pytest.raises(RuntimeError), database.write(engine) as connection:
+            assert ask_limit(connection) == limit_ms
+            raise RuntimeError  # what a session is told at its start outlives a rollback
+    engine.dispose()
+
+
+def test_who_hurries_waits_for_a_lock_for_a_moment(engine):
+    with database.connect(engine) as connection:
+        limits = []
+        for hurries in (False, True, False):
+            with database.write_on(connection, hurries=hurries):
+                limits.append(ask_limit(connection))
+    assert limits == [5_000, 500, 5_000]
+
+
+def advisory_lock():
+    return func.pg_advisory_xact_lock(1)
+
+
+def test_a_turn_is_waited_for_however_long_it_takes_and_nothing_else_is(
+    postgres_engine, postgres_url
+):
+    other = database.open_engine(postgres_url, busy_timeout_ms=1)
+
+    def work():
+        with database.write(other) as connection:
+            database.take_turns(connection, advisory_lock())
+            return ask_limit(connection)
+
+    waits = text(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted "
+        "AND clock_timestamp() > waitstart + interval '50 ms'"
+    )
+    with ThreadPoolExecutor(1) as pool:
+        with database.write(postgres_engine) as connection:
+            database.take_turns(connection, advisory_lock())
+            waiting = pool.submit(work)
+            wait_until(lambda: waiting.done() or connection.scalar(waits))
+            assert not waiting.done()
+        assert waiting.result() == 1
+    other.dispose()
 
 
 @pytest.mark.parametrize(("query", "idle_s"), [("", "10"), ("?keepalives_idle=45", "45")])

@@ -1,6 +1,7 @@
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
@@ -14,6 +15,7 @@ from sqlalchemy import create_engine, insert, inspect, select, text
 from newsletter.errors import StoreError
 from newsletter.store import database, opening, schema
 from newsletter.store.migrations import HEAD
+from tests.waiting import wait_until
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -60,6 +62,22 @@ def test_the_queues_tables_are_laid_down_with_ours(settings, empty_url):
     expected = set(re.findall(r"CREATE TABLE (\w+)", SchemaManager.get_schema()))
     found = {name for name in tables if not _is_ours(name, "", "")}
     assert found == (expected if engine.dialect.name == "postgresql" else set())
+
+
+def test_an_upgrade_waits_for_another_however_long_that_takes(postgres_engine, postgres_url):
+    other = database.open_engine(postgres_url, busy_timeout_ms=1)
+    waits = text(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted "
+        "AND clock_timestamp() > waitstart + interval '50 ms'"
+    )
+    with ThreadPoolExecutor(1) as pool:
+        with database.write(postgres_engine) as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('newsletter upgrade'))"))
+            waiting = pool.submit(opening.upgrade, other)
+            wait_until(lambda: waiting.done() or connection.scalar(waits))
+            assert not waiting.done()
+        waiting.result()
+    other.dispose()
 
 
 UPGRADE = """
