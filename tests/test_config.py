@@ -138,6 +138,42 @@ def test_what_a_setting_must_be_is_said_in_the_words_of_the_file(write, extra, s
     assert error.line
 
 
+FIRST = "[relay]\nurl = 'smtp://one.example.org'\n"
+SECOND = "[[relays]]\nurl = 'smtp://two.example.org'\n"
+EMBEDDED = "[relay]\nurl = 'embedded:'\n"
+
+
+def test_several_relays_are_each_somewhere(write):
+    settings = config.load_settings(write(FIRST + SECOND), environ={})
+    assert [relay.host for relay in (settings.relay, *settings.relays)] == [
+        "one.example.org", "two.example.org",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("extra", "key", "at"),
+    [
+        (FIRST + "[[relays]]\nweight = 2\n", "relays.0.url", "[[relays]]"),
+        (FIRST + SECOND + "\n[[relays]] # third\n", "relays.1.url", "third"),
+        (FIRST + SECOND + "[[relays]]\nurl = 'embedded:' # no\n", "relays.1.url", "# no"),
+        (FIRST + "[[relays]]\nurl = 'embedded:'\n", "relays.0.url", "embedded:"),
+        (EMBEDDED + SECOND, "relay.url", "embedded:"),
+        (EMBEDDED + "[[relays]]\nurl = 'embedded:' # no\n", "relays.0.url", "# no"),
+        (SECOND, "relays", "[[relays]]"),
+    ],
+)
+def test_no_share_of_the_readers_stays_on_this_machine_beside_a_relay(write, extra, key, at):
+    path = write(extra)
+    error = refusal(path)
+    assert (error.key, error.path, error.line) == (key, str(path), line_of(path, at))
+    assert 'write url = "smtp://' in error.remedy
+
+
+def test_a_variable_that_wins_over_the_file_is_blamed_in_its_place(write):
+    error = refusal(write(FIRST + SECOND), {"NEWSLETTER_RELAY__URL": "embedded:"})
+    assert (error.key, error.path, error.line) == ("relay.url", "NEWSLETTER_RELAY__URL", None)
+
+
 @pytest.mark.parametrize(
     "url",
     ["smtp://relay.example.", "smtp://mairie-évry.example:587", "smtp://[::1]:25", "smtp://relay",

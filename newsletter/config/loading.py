@@ -142,27 +142,35 @@ def _explain(
     error: ValidationError, source: str, path: Path, environ: Mapping[str, str]
 ) -> ConfigError:
     first = error.errors()[0]
-    parts = [str(part) for part in first["loc"]]
+    context = first.get("ctx", {})
+    parts = [str(part) for part in (*first["loc"], *context.get("place", ()))]
     key = ".".join(parts)
-    line = _line_of_key(source, parts)
-    where = (line is None and _variable_of(parts, environ)) or str(path)
+    is_missing = first["type"] == "missing"
+    variable, line = _find_place(parts[:-1] if is_missing else parts, source, environ)
+    where = variable or str(path)
     if first["type"] == "extra_forbidden":
         return ConfigError(
             f"unknown setting {key}", key=key, path=where, line=line, remedy=_nearest(parts)
         )
-    if first["type"] == "missing" and where == str(path):
-        line = _line_of_key(source, parts[:-1]) if parts[1:] else None
     said = _say_wrong(first["type"], first["msg"], first["input"], key)
-    return ConfigError(
-        f"{key}: {said}", key=key, path=where, line=line, remedy="see docs/settings.md"
-    )
+    remedy = context.get("remedy") or "see docs/settings.md"
+    return ConfigError(f"{key}: {said}", key=key, path=where, line=line, remedy=remedy)
 
 
-def _variable_of(parts: list[str], environ: Mapping[str, str]) -> str | None:
-    """The variable that set this key, or a key below it."""
+def _find_place(
+    parts: list[str], source: str, environ: Mapping[str, str]
+) -> tuple[str | None, int | None]:
+    """Return the variable that set a key, which wins over the file, or the nearest line."""
     name = ENVIRONMENT_PREFIX + "__".join(parts).upper()
-    below = (one for one in sorted(environ) if one.startswith(f"{name}__"))
-    return name if name in environ else next(below, None)
+    if name in environ:
+        return name, None
+    if line := _line_of_key(source, parts):
+        return None, line
+    below = (one for one in sorted(environ) if parts and one.startswith(f"{name}__"))
+    if variable := next(below, None):
+        return variable, None
+    above = (_line_of_key(source, parts[:end]) for end in range(len(parts) - 1, 0, -1))
+    return None, next(filter(None, above), None)
 
 
 def _say_wrong(kind: str, message: str, value: object, key: str) -> str:
@@ -192,13 +200,23 @@ def _nearest(parts: list[str]) -> str:
 
 
 def _line_of_key(source: str, parts: list[str]) -> int | None:
-    """Find the line that sets a key: its ``[section]`` first, then ``key =`` below it."""
+    """Find the line that sets a key: its ``[section]`` first, then ``key =`` below it.
+
+    A number among the parts counts the ``[[tables]]`` of a list.
+    """
     names = [part for part in parts if not part.isdigit()]
-    section, wanted, found = "", names[-1], None
+    if not names:
+        return None
+    listed, index = _list_of(parts)
+    section, wanted, found, table = "", names[-1], None, -1
     for number, line in enumerate(source.splitlines(), start=1):
         header = re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line)
         if header:
-            section = header.group(1)
+            section = re.sub(r"[\"'\s]", "", header.group(1))
+            table += section == listed
+        if table != index and listed and f"{section}.".startswith(f"{listed}."):
+            continue  # another table of the same list
+        if header:
             if section == ".".join(names):
                 return number
         elif section == ".".join(names[:-1]) and re.match(
@@ -212,6 +230,12 @@ def _line_of_key(source: str, parts: list[str]) -> int | None:
         ):
             found = number
     return found
+
+
+def _list_of(parts: list[str]) -> tuple[str, int]:
+    """Return the list that a key stands in, and the number of its table; '' for none."""
+    place = next((place for place, part in enumerate(parts) if part.isdigit()), 0)
+    return (".".join(parts[:place]), int(parts[place])) if place else ("", 0)
 
 
 def _line_of_byte(error: UnicodeDecodeError) -> int:

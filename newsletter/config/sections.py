@@ -26,6 +26,7 @@ from newsletter.config.values import (
     ListId,
     OptionalAddress,
     RelayUrl,
+    fault,
 )
 
 # What the starter writes where an association must put its own words.
@@ -261,6 +262,10 @@ class Retention(_Section):
     event_days: Annotated[int, Field(ge=1)] = 30
 
 
+_WRITE_URL = 'write url = "smtp://user@host:587"'
+_ALONE = "embedded: keeps its share of the readers in var/mailbox, and bears no relay beside it"
+
+
 class Settings(_Section):
     """Everything a publication decides; ``root`` is the folder of its newsletter.toml."""
 
@@ -280,6 +285,23 @@ class Settings(_Section):
     segments: Mapping[str, Segment] = {}
     taxonomy: Taxonomy = Taxonomy()
     retention: Retention = Retention()
+
+    @model_validator(mode="after")
+    def _tell_relays_apart(self) -> Settings:
+        """A relay left out, or embedded, would keep its share of the readers on this machine."""
+        if not self.relays:
+            return self
+        for place, relay in enumerate(self.relays):
+            if "url" not in relay.model_fields_set:
+                raise fault("is missing", "relays", place, "url", remedy=_WRITE_URL)
+            if relay.is_embedded:
+                raise fault(_ALONE, "relays", place, "url", remedy=f"{_WRITE_URL}, or take it out")
+        if "url" not in self.relay.model_fields_set:
+            said = "[relay] has no url, and its share of the readers would stay in var/mailbox"
+            raise fault(said, "relays", remedy=f"in [relay], {_WRITE_URL}")
+        if self.relay.is_embedded:
+            raise fault(_ALONE, "relay", "url", remedy=f"{_WRITE_URL}, or take [[relays]] out")
+        return self
 
     @model_validator(mode="after")
     def _complete(self) -> Settings:

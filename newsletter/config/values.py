@@ -12,6 +12,7 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator
+from pydantic_core import PydanticCustomError
 
 _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 # A dot-atom of ASCII, then a domain in any script: what any relay can carry.
@@ -19,6 +20,12 @@ _ADDRESS = re.compile(rf"{_ATEXT}(?:\.{_ATEXT})*@[^\s@<>()\[\]\\,;:\"]+")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
 # RFC 2919: a dotted name, which `List-Id` puts between < and >.
 _LIST_ID = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+")
+
+
+def fault(said: str, *place: str | int, remedy: str = "") -> PydanticCustomError:
+    """A fault to raise in a validator: *place* leads from what it looks at to the setting."""
+    context = {"said": said, "place": place, "remedy": remedy}
+    return PydanticCustomError("fault", "{said}", context)
 
 
 def _check_address(value: str) -> str:
