@@ -169,6 +169,47 @@ def test_no_share_of_the_readers_stays_on_this_machine_beside_a_relay(write, ext
     assert 'write url = "smtp://' in error.remedy
 
 
+@pytest.mark.parametrize(
+    ("extra", "key", "remedy"),
+    [
+        ("verp = true # it", "verp", "[relay]"),
+        ("window = 0 # it", "window", "[relay]"),
+        ("idempotency_header = 'X-Once' # it", "idempotency_header", "[relay]"),
+        ("[relays.dkim] # it\nselector = 'a'\nkey_file = 'a.pem'", "dkim", "[relay.dkim]"),
+    ],
+)
+def test_what_holds_for_all_relays_is_refused_in_one(write, extra, key, remedy):
+    path = write(FIRST + "verp = false\n" + SECOND + SECOND + f"{extra}\n")
+    error = refusal(path)
+    assert (error.key, error.line) == (f"relays.1.{key}", line_of(path, "# it"))
+    assert f"set it in {remedy}" in error.remedy
+
+
+def test_what_a_domain_bears_holds_for_each_relay_that_does_not_say_otherwise(write):
+    limits = "[relay.domains.'orange.example']\nconnections = 2\n"
+    own = "[relays.domains.'free.example']\nconnections = 3\n"
+    settings = config.load_settings(write(FIRST + limits + SECOND + SECOND + own), environ={})
+    inherited, own = (relay.domains for relay in settings.relays)
+    assert {name: pace.connections for name, pace in inherited.items()} == {"orange.example": 2}
+    assert {name: pace.connections for name, pace in own.items()} == {"free.example": 3}
+
+
+def test_a_further_relay_has_its_password_from_the_environment(write):
+    environ = {"NEWSLETTER_RELAYS__1__PASSWORD": "b", "NEWSLETTER_RELAYS__0__PASSWORD": "a"}
+    settings = config.load_settings(write(FIRST + SECOND + SECOND), environ=environ)
+    assert [relay.password for relay in settings.relays] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "variable",
+    ["NEWSLETTER_RELAYS__1__PASSWORD", "NEWSLETTER_RELAYS__X__PASSWORD", "NEWSLETTER_RELAYS__0",
+     "NEWSLETTER_RELAYS__0__URL__X", "NEWSLETTER_RELAYS__-1__PASSWORD"],
+)  # fmt: skip
+def test_a_variable_of_no_relay_is_named(write, variable):
+    error = refusal(write(FIRST + SECOND), {variable: "secret"})
+    assert (error.path, "secret" in str(error)) == (variable, False)
+
+
 def test_a_variable_that_wins_over_the_file_is_blamed_in_its_place(write):
     error = refusal(write(FIRST + SECOND), {"NEWSLETTER_RELAY__URL": "embedded:"})
     assert (error.key, error.path, error.line) == ("relay.url", "NEWSLETTER_RELAY__URL", None)
@@ -233,6 +274,10 @@ def test_a_variable_of_no_section_is_named(write, variable, said):
     ("extra", "variable"),
     [
         ("[relay]\npassword = 'secret'\n", "NEWSLETTER_RELAY__PASSWORD"),
+        (
+            f"{FIRST}{SECOND}password = 'secret'\n",
+            "NEWSLETTER_RELAYS__0__PASSWORD",
+        ),
         (
             "[database]\nurl = 'postgresql+psycopg://us:secret@db.example/x'\n",
             "NEWSLETTER_DATABASE__URL",

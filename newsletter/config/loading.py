@@ -83,13 +83,12 @@ def _refuse_shown_secrets(data: Mapping[str, Any], source: str, path: Path) -> N
         return
     for key in _keys_with_secrets(data):
         variable = ENVIRONMENT_PREFIX + key.upper().replace(".", "__")
-        in_list = key.startswith("relays.")  # which no variable reaches
         raise ConfigError(
             f"{key} holds a password, and others can read this file",
             key=key,
             path=str(path),
             line=_line_of_key(source, key.split(".")),
-            remedy=f"chmod 600 {path}" + ("" if in_list else f", or put it in {variable}"),
+            remedy=f"chmod 600 {path}, or put it in {variable}",
         )
 
 
@@ -116,14 +115,31 @@ def _merge_environment(data: dict[str, Any], environ: Mapping[str, str]) -> None
         if not name.startswith(ENVIRONMENT_PREFIX) or "__" not in name:
             continue
         *sections, key = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
-        place = data
+        place: Any = data
         for section in sections:
-            place = place.setdefault(section, {})
-            if not isinstance(place, dict):
-                raise ConfigError(
-                    f"{section} is no section", path=name, remedy="see docs/settings.md"
-                )
+            place = _step_into(place, section, name)
+        if not isinstance(place, dict):
+            raise _no_section(sections[-1], name)
         place[key] = _read_variable(name, value)
+
+
+def _step_into(place: Any, section: str, name: str) -> Any:
+    """Return a section, made when there is none, or a table of a list, which the file must have."""
+    if isinstance(place, list):
+        if section.isdecimal() and int(section) < len(place):
+            return place[int(section)]
+        raise ConfigError(
+            f"the file has no table {section} in that list",
+            path=name,
+            remedy=f"it has {len(place)}, counted from 0",
+        )
+    if not isinstance(place, dict):
+        raise _no_section(section, name)
+    return place.setdefault(section, {})
+
+
+def _no_section(section: str, name: str) -> ConfigError:
+    return ConfigError(f"{section} is no section", path=name, remedy="see docs/settings.md")
 
 
 def _read_variable(name: str, value: str) -> Any:

@@ -262,6 +262,8 @@ class Retention(_Section):
     event_days: Annotated[int, Field(ge=1)] = 30
 
 
+# Read from [relay] alone: how a message is made, and how the one dispatch claims its readers.
+_OF_ALL_RELAYS = ("verp", "window", "idempotency_header", "dkim")
 _WRITE_URL = 'write url = "smtp://user@host:587"'
 _ALONE = "embedded: keeps its share of the readers in var/mailbox, and bears no relay beside it"
 
@@ -304,11 +306,28 @@ class Settings(_Section):
         return self
 
     @model_validator(mode="after")
+    def _refuse_what_holds_for_all(self) -> Settings:
+        for place, relay in enumerate(self.relays):
+            for name in _OF_ALL_RELAYS:
+                if name in relay.model_fields_set:
+                    section = "relay.dkim" if name == "dkim" else "relay"
+                    remedy = f"set it in [{section}]: it holds for all relays"
+                    raise fault("is not a relay's own", "relays", place, name, remedy=remedy)
+        return self
+
+    @model_validator(mode="after")
     def _complete(self) -> Settings:
         if not self.sender.reply_to:
             object.__setattr__(
                 self, "sender", self.sender.model_copy(update={"reply_to": self.sender.address})
             )
+        # What a receiver bears, it bears from each relay.
+        shared = {"domains": self.relay.domains}
+        relays = tuple(
+            one if "domains" in one.model_fields_set else one.model_copy(update=shared)
+            for one in self.relays
+        )
+        object.__setattr__(self, "relays", relays)
         return self
 
     @property

@@ -85,7 +85,10 @@ def _check_relay(value: str) -> str:
     if parts.scheme not in {"smtp", "smtps"} or not parts.hostname:
         raise ValueError("must be embedded:, smtp://user@host:587 or smtps://user@host:465")
     if parts.password:
-        raise ValueError("must not carry a password; put it in NEWSLETTER_RELAY__PASSWORD")
+        raise ValueError(
+            "must not carry a password; put it in NEWSLETTER_RELAY__PASSWORD "
+            "(NEWSLETTER_RELAYS__0__PASSWORD for the first of [[relays]])"
+        )
     _ = parts.port  # urllib's ValueError says what is wrong with it
     try:
         parts.hostname.encode("idna")  # as the resolver and TLS do, where it is too late to say so
