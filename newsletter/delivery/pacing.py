@@ -6,6 +6,7 @@ many connections. Never: a clock, a sleep, a random number.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 
 from newsletter.config import DomainPace, Relay
@@ -13,39 +14,60 @@ from newsletter.config import DomainPace, Relay
 
 @dataclass(slots=True)
 class TokenBucket:
-    """Lets *rate* messages through each second, at most *burst* at once."""
+    """Lets *rate* messages through each second, at most *burst* at once; for any thread."""
 
     rate: float
     burst: float
     _tokens: float = field(init=False)
     _at: float | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # Not full: each dispatch and each worker's batch begins anew, and the relay counts on.
+        # Not full: each process begins anew, and the relay counts on.
         self._tokens = min(1.0, self.burst)
 
     def take(self, now: float) -> float:
         """Take a token and return 0, or return how many seconds to wait for one."""
-        if self._at is not None:
-            self._tokens = min(self.burst, self._tokens + (now - self._at) * self.rate)
-        self._at = now
-        if self._tokens >= 1:
-            self._tokens -= 1
-            return 0.0
-        return (1 - self._tokens) / self.rate
+        with self._lock:
+            if self._at is None:
+                self._at = now
+            if now > self._at:  # else another thread looked at the clock after us, and came first
+                self._tokens = min(self.burst, self._tokens + (now - self._at) * self.rate)
+                self._at = now
+            if self._tokens >= 1:
+                self._tokens -= 1
+                return 0.0
+            return (1 - self._tokens) / self.rate
 
     def give_back(self) -> None:
-        self._tokens = min(self.burst, self._tokens + 1)
+        with self._lock:
+            self._tokens = min(self.burst, self._tokens + 1)
 
 
-def open_buckets(rate_per_s: float | None, rate_per_hour: float | None) -> tuple[TokenBucket, ...]:
-    """Return the buckets of a relay; the hourly one never lets more than a minute's worth burst."""
+Destination = tuple[str, ...]  # a relay's URL; for a domain behind it, the domain as well
+#: By destination, rate and the seconds it is of: a relay counts what comes, whichever run's it is.
+#: Few and small, and kept: the next dispatch goes on where the last one left off.
+BUCKETS: dict[tuple[Destination, float, int], TokenBucket] = {}
+
+
+def open_buckets(
+    to: Destination, rate_per_s: float | None, rate_per_hour: float | None
+) -> tuple[TokenBucket, ...]:
+    """Return the buckets of a destination, which all dispatches of the process share.
+
+    The hourly one never lets more than a minute's worth burst.
+    """
     buckets = []
     if rate_per_s:
-        buckets.append(TokenBucket(rate_per_s, max(1.0, rate_per_s)))
+        buckets.append(_open_bucket(to, rate_per_s, 1, rate_per_s))
     if rate_per_hour:
-        buckets.append(TokenBucket(rate_per_hour / 3600, max(1.0, rate_per_hour / 60)))
+        buckets.append(_open_bucket(to, rate_per_hour, 3600, rate_per_hour / 60))
     return tuple(buckets)
+
+
+def _open_bucket(to: Destination, rate: float, seconds: int, burst: float) -> TokenBucket:
+    # One step, so that two dispatches that begin together get the same.
+    return BUCKETS.setdefault((to, rate, seconds), TokenBucket(rate / seconds, max(1.0, burst)))
 
 
 def take_from_all(buckets: tuple[TokenBucket, ...], now: float) -> float:
@@ -122,9 +144,9 @@ class Domains:
     """The table of domains that have a limit: those of the settings, and those that said 4xx."""
 
     def __init__(self, relay: Relay) -> None:
-        self._connections = relay.connections
+        self._relay = relay
         self._lanes = {
-            name.lower(): _open_lane(pace, relay.connections)
+            name.lower(): _open_lane(relay, name.lower(), pace)
             for name, pace in relay.domains.items()
         }
 
@@ -140,7 +162,7 @@ class Domains:
         """A domain said 4xx: half its connections, no other domain's."""
         lane = self._lanes.get(domain)
         if lane is None:
-            lane = self._lanes[domain] = _open_lane(DomainPace(), self._connections)
+            lane = self._lanes[domain] = _open_lane(self._relay, domain, DomainPace())
         lane.adaptive.blame(now)
 
     def praise(self, domain: str) -> None:
@@ -148,12 +170,12 @@ class Domains:
             lane.adaptive.praise()
 
 
-def _open_lane(pace: DomainPace, connections: int) -> DomainLane:
-    ceiling = min(pace.connections or connections, connections)
+def _open_lane(relay: Relay, domain: str, pace: DomainPace) -> DomainLane:
+    ceiling = min(pace.connections or relay.connections, relay.connections)
     return DomainLane(
         connections=ceiling,
         max_messages=pace.max_messages_per_connection,
-        buckets=open_buckets(pace.rate_per_s, None),
+        buckets=open_buckets((relay.url, domain), pace.rate_per_s, None),
         adaptive=Adaptive(ceiling),
     )
 

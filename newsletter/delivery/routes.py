@@ -43,7 +43,7 @@ class Route:
 
     def __post_init__(self) -> None:
         relay = self.endpoint.relay
-        self.buckets = open_buckets(relay.rate_per_s, relay.rate_per_hour)
+        self.buckets = open_buckets((relay.url,), relay.rate_per_s, relay.rate_per_hour)
         self.domains = Domains(relay)
         self.adaptive = Adaptive(relay.connections)
         self.max_messages = relay.max_messages_per_connection

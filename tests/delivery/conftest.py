@@ -16,7 +16,7 @@ import pytest
 from cryptography import x509
 
 from newsletter.delivery import dispatch as dispatching
-from newsletter.delivery import endpoints
+from newsletter.delivery import endpoints, pacing
 from newsletter.delivery.endpoints import Deadlines
 from newsletter.store import database, opening
 from tests.cluster import Cluster
@@ -112,6 +112,12 @@ def trusted(monkeypatch, authority):
 def _forget_authorities():
     """A process reads the certificate authorities once; each test has its own."""
     endpoints.open_context.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def _forget_pace():
+    """A process keeps what it let through; the next test's relay may be at the same port."""
+    pacing.BUCKETS.clear()
 
 
 @pytest.fixture(scope="module")

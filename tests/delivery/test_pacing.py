@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import sys
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +27,14 @@ from tests.delivery.scenery import once_accepted, start_run, states_of, with_rel
 from tests.delivery.sink import Manners, Rule
 from tests.waiting import wait_until
 
+RELAY = ("smtp://relay.example:25",)
+
+
+def open_route(settings, url, **relay):
+    """One relay, as a dispatch that begins sees it."""
+    with open_endpoints(with_relay(settings, url, **relay)) as (endpoint,):
+        return Route(endpoint, Deadlines())
+
 
 @given(st.floats(0.1, 500), st.integers(1, 50), st.lists(st.floats(0, 3), min_size=1, max_size=200))
 def test_a_bucket_never_lets_more_through_than_its_rate(rate, burst, waits):
@@ -38,11 +48,69 @@ def test_a_bucket_never_lets_more_through_than_its_rate(rate, burst, waits):
 
 def test_dispatches_one_after_another_let_no_more_through_than_one_long_one():
     let = 0
-    for dispatch_no in range(60):  # one a minute, each with a bucket of its own
-        (bucket,) = pacing.open_buckets(None, 600)
+    for dispatch_no in range(60):  # one a minute, each in a process of its own
+        pacing.BUCKETS.clear()
+        (bucket,) = pacing.open_buckets(RELAY, None, 600)
         start = 60.0 * dispatch_no
         let += sum(bucket.take(start + second) == 0 for second in range(60))
     assert let <= 600 + 60  # a message each, and not a minute's worth each
+
+
+def test_two_dispatches_towards_one_relay_keep_to_its_rates_together(settings):
+    pace = {"orange.example": DomainPace(rate_per_s=2)}
+    limits = {"rate_per_s": 10, "rate_per_hour": 600, "domains": pace}
+    weekly = open_route(settings, "smtp://relay.example:25", **limits)
+    special = open_route(settings, "smtp://relay.example:25", **limits)
+    elsewhere = open_route(settings, "smtp://secours.example:25", **limits)
+
+    assert take_from_all(weekly.buckets, 0.0) == 0
+    assert take_from_all(special.buckets, 0.0) > 0
+    assert take_from_all(elsewhere.buckets, 0.0) == 0
+
+    (weekly, special, elsewhere) = (
+        route.domains.find("orange.example") for route in (weekly, special, elsewhere)
+    )
+    assert take_from_all(weekly.buckets, 0.0) == 0
+    assert take_from_all(special.buckets, 0.0) > 0
+    assert take_from_all(elsewhere.buckets, 0.0) == 0
+
+
+def test_a_dispatch_goes_on_with_what_the_last_one_left(settings):
+    limits = {"rate_per_hour": 600}
+    first = open_route(settings, "smtp://relay.example:25", **limits)
+    assert take_from_all(first.buckets, 0.0) == 0
+    del first
+    second = open_route(settings, "smtp://relay.example:25", **limits)
+    assert take_from_all(second.buckets, 1.0) == pytest.approx(5.0)
+
+
+def test_a_rate_a_second_and_the_same_an_hour_are_two_buckets():
+    buckets = pacing.open_buckets(RELAY, 0.01, 36)
+    assert take_from_all(buckets, 0.0) == 0
+    assert take_from_all(buckets, 100.0) == 0
+
+
+def test_a_bucket_asked_by_an_earlier_clock_takes_nothing_back():
+    bucket = TokenBucket(1.0, 5.0)
+    assert bucket.take(10.0) == 0
+    assert bucket.take(9.5) == pytest.approx(1.0)  # another thread, late with its look at the clock
+    assert bucket.take(11.0) == 0
+
+
+def test_threads_that_share_a_bucket_let_no_more_through_than_one():
+    bucket, ticks = TokenBucket(100.0, 50.0), itertools.count()
+
+    def take(count):
+        return sum(bucket.take(next(ticks) * 0.001) == 0 for _ in range(count))
+
+    interval_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            let = sum(pool.map(take, [5_000] * 4))
+    finally:
+        sys.setswitchinterval(interval_s)
+    assert let <= 1 + 100 * 20
 
 
 def test_a_bucket_says_how_long_to_wait():
@@ -54,7 +122,7 @@ def test_a_bucket_says_how_long_to_wait():
 
 
 def test_a_token_of_one_bucket_is_given_back_when_another_is_empty():
-    second, hour = pacing.open_buckets(1, 60)
+    second, hour = pacing.open_buckets(RELAY, 1, 60)
     assert take_from_all((second, hour), 0.0) == 0
     assert take_from_all((second, hour), 1.0) == pytest.approx(59.0)
     assert second.take(1.0) == 0
@@ -228,8 +296,7 @@ def test_two_relays_share_the_connections_by_weight(sqlite_engine, settings, key
 
 
 def test_lanes_that_fail_together_fail_once(settings, start_sink):
-    with open_endpoints(with_relay(settings, start_sink().url)) as (endpoint,):
-        route = Route(endpoint, Deadlines())
+    route = open_route(settings, start_sink().url)
     for _ in range(4):
         route.fail(ConnectFailed("down", host="h"), now=0.0, wait_s=5.0)
     assert (route.failures, route.dead) == (1, None)
