@@ -7,6 +7,7 @@ SQL, SMTP words, a wait of its own: everything happens in answer to an event or 
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections import Counter, deque
 from collections.abc import Callable
@@ -27,6 +28,8 @@ from newsletter.mail.compose import Outgoing
 from newsletter.model import DeliveryState, Tally
 from newsletter.store.ledger import Waiting
 from newsletter.store.windows import Answer
+
+log = logging.getLogger(__name__)
 
 TERMINATE_S = 8.0  # SIGTERM: so long for the answers that are owed
 LAST_S = 0.5  # and so much longer for a database that refuses to write them
@@ -277,12 +280,12 @@ class Desk:
 
     def _pace(self, flight: Flight, verdict: Verdict, reply: Reply | None, route: Route) -> None:
         if verdict.state is DeliveryState.SENT:
-            route.succeed()
+            self._note_success(route)
             route.adaptive.praise()
             if route.domains.is_limiting:
                 route.domains.praise(domain_of(flight.row.address))
         elif verdict.state is DeliveryState.DEFERRED:
-            route.succeed()
+            self._note_success(route)
             if verdict.blame is Blame.READER and verdict.reason not in states.ONE_MAILBOX:
                 route.domains.blame(domain_of(flight.row.address), self._loop.time())
             elif verdict.throttled:
@@ -309,30 +312,43 @@ class Desk:
         """A relay let nobody in; while it has some of us it is asked for no more than these."""
         held = sum(lane.is_connected for lane in self._lanes if lane.route is route)
         # Its 554 to one more says no more than a 421; a password or a certificate that fails does.
-        if held and not isinstance(error, (AuthFailed, TlsFailed)):
+        is_final = isinstance(error, (AuthFailed, TlsFailed))
+        if held and route.dead is None and not is_final:
             route.adaptive.crowd(held)
         else:
             self.on_route_failed(route, error)
 
     def on_route_failed(self, route: Route, error: RelayError) -> None:
-        """A relay failed: wait, then leave it to the others, then give up."""
+        """A relay failed: wait, then leave it to the others and look after it, then give up."""
         wait_s = backoff_s(route.failures + 1, self.jitter()) * self._job.deadlines.backoff
+        was_alive = route.dead is None
         route.fail(error, now=self._loop.time(), wait_s=wait_s)
         if all(other.dead is not None for other in self._routes):
             hopeless = all(other.is_hopeless for other in self._routes)
             reason = "configuration" if hopeless else "relay"
             self.end(Ending(reason, str(error), stops_run=hopeless))
         elif route.dead is not None:
-            share(self._routes)
-            self._loop.call_soon(self._wake)
+            if was_alive:
+                log.warning("relay %s is left to the others (%s)", route.endpoint.host, error.code)
+            self._share_again()
 
-    def leave_to_others(self, route: Route, error: RelayError) -> bool:
-        """Do without a relay from now on; False when it is the last."""
-        if all(other.dead is not None for other in self._routes if other is not route):
-            return False
-        route.dead = error
+    def _note_success(self, route: Route) -> None:
+        was_alive = route.dead is None
+        route.succeed()
+        if not was_alive and route.dead is None:
+            log.warning("relay %s works again", route.endpoint.host)
+            self._share_again()
+
+    def _share_again(self) -> None:
         share(self._routes)
         self._loop.call_soon(self._wake)
+
+    def leave_to_others(self, route: Route, error: RelayError) -> bool:
+        """Do without a relay for good; False when it is the last."""
+        if all(other.dead is not None for other in self._routes if other is not route):
+            return False
+        route.abandon(error)
+        self._share_again()
         return True
 
     # --- the ledger's answers

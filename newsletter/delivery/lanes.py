@@ -7,6 +7,7 @@ handed back with its verdict. Never: a dot before its intent is granted; a decis
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
@@ -128,6 +129,8 @@ class Lane:
         session = connection.session
         if self._connection is not connection or self._is_spent(connection):
             return False
+        if self.route.dead is not None and self.flights:
+            return False  # one message is enough to see whether a relay is back
         if session.uses_bdat:
             return len(self.flights) < session.terms.in_flight
         return session.can_submit()
@@ -183,7 +186,11 @@ class Lane:
         return False
 
     def _may_work(self) -> bool:
-        return self._rank < self.route.adaptive.allowed and self.route.dead is None
+        route = self.route
+        if route.dead is None:
+            return self._rank < route.adaptive.allowed
+        # Given up: the first lane tries now and then whether it is back.
+        return self._rank == 0 and self._loop.time() >= route.retry_at
 
     def _pick(self) -> Flight | None:
         if self._desk.is_closing or not self._may_work():
@@ -420,9 +427,13 @@ class Lane:
 
     def _reopen(self) -> None:
         route = self.route
-        if self._connecting is not None or not self._may_work() or not self._desk.has_work():
+        if self._connecting is not None or not self._desk.has_work():
             return
         now = self._loop.time()
+        if not self._may_work():
+            if self._rank == 0 and route.dead is not None and route.retry_at < math.inf:
+                self._wake_in(max(route.retry_at - now, 0.0))
+            return
         if now < self._retry_at:
             self._wake_in(self._retry_at - now)
             return

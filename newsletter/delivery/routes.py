@@ -1,17 +1,24 @@
 """One relay during one dispatch: its pace, its health, what it taught us.
 
-In: failures and successes of its lanes. Out: when to try again, whether to give it up. Never: a
-socket.
+In: failures and successes of its lanes. Out: when to try again, whether to leave it to the others.
+Never: a socket.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from newsletter.delivery.endpoints import Deadlines, Endpoint
-from newsletter.delivery.pacing import Adaptive, Domains, TokenBucket, open_buckets
+from newsletter.delivery.pacing import (
+    BACKOFF_MAX_S,
+    Adaptive,
+    Domains,
+    TokenBucket,
+    open_buckets,
+)
 from newsletter.delivery.smtp import Unwelcome
 from newsletter.delivery.states import Reply
 from newsletter.errors import AuthFailed, RelayError, TlsFailed
@@ -21,7 +28,7 @@ _SESSION_LIMIT = re.compile(
     r"(message|mail)s?.*(per|in this) (session|connection)",
     re.IGNORECASE,
 )
-MAX_FAILURES = 3  # in a row, before a relay is left alone for this dispatch
+MAX_FAILURES = 3  # in a row, before a relay is left to the others
 
 
 @dataclass(slots=True)
@@ -34,11 +41,11 @@ class Route:
     domains: Domains = field(init=False)
     adaptive: Adaptive = field(init=False)
     failures: int = 0
-    retry_at: float = 0.0
+    retry_at: float = 0.0  # infinite: never again in this dispatch
     quiet_until: float = 0.0  # throttled, and nothing taken since
     has_greeted: bool = False
     is_trying: bool = False
-    dead: RelayError | None = None
+    dead: RelayError | None = None  # given up: the others do its work
     max_messages: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -64,12 +71,21 @@ class Route:
             return  # the same failure, met by another lane
         self.failures += 1
         self.retry_at = now + wait_s
-        if hopeless or self.failures >= MAX_FAILURES:
+        if hopeless:
+            self.abandon(error)
+        elif self.failures >= MAX_FAILURES:
             self.dead = error
+            self.retry_at = now + BACKOFF_MAX_S * self.deadlines.backoff
+
+    def abandon(self, error: RelayError) -> None:
+        """Never try it again in this dispatch."""
+        self.dead, self.retry_at = error, math.inf
 
     def succeed(self) -> None:
         self.failures = 0
         self.quiet_until = 0.0
+        if self.dead is not None and self.retry_at < math.inf:
+            self.dead, self.retry_at = None, 0.0
 
     def learn(self, carried: int, reply: Reply) -> None:
         """A 421 at MAIL that names a limit per session says how much a session carries."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import math
 import sys
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import given
@@ -19,8 +21,8 @@ from newsletter.delivery import pacing
 from newsletter.delivery.dispatch import dispatch
 from newsletter.delivery.endpoints import Deadlines, open_endpoints
 from newsletter.delivery.pacing import RAISE_AFTER, Adaptive, Domains, TokenBucket, take_from_all
-from newsletter.delivery.routes import Route
-from newsletter.errors import ConnectFailed
+from newsletter.delivery.routes import MAX_FAILURES, Route
+from newsletter.errors import AuthFailed, ConnectFailed, TlsFailed
 from newsletter.model import IssueId
 from newsletter.store import database, schema
 from tests.delivery.scenery import once_accepted, start_run, states_of, with_relay
@@ -303,6 +305,82 @@ def test_lanes_that_fail_together_fail_once(settings, start_sink):
     for now in (6.0, 12.0):
         route.fail(ConnectFailed("down", host="h"), now=now, wait_s=5.0)
     assert route.dead is not None
+
+
+def test_a_relay_given_up_is_tried_again_after_the_longest_wait(settings):
+    route = open_route(settings, "smtp://relay.example:25")
+    give_up(route, now=100.0)
+    assert route.retry_at == 100.0 + pacing.BACKOFF_MAX_S
+    route.fail(ConnectFailed("still down", host="h"), now=route.retry_at, wait_s=5.0)
+    assert route.retry_at == 100.0 + 2 * pacing.BACKOFF_MAX_S
+    route.succeed()
+    assert route.dead is None
+    give_up(route, now=101.0)  # what it fails from now on counts again
+    assert route.dead is not None
+
+
+@pytest.mark.parametrize("error", [AuthFailed("535", host="h"), TlsFailed("no", host="h")])
+def test_a_relay_that_a_person_must_look_at_is_never_tried_again(settings, error):
+    route = open_route(settings, "smtp://relay.example:25")
+    give_up(route, now=100.0)
+    route.fail(error, now=1_000.0, wait_s=5.0)
+    route.succeed()  # of a message that was on its way
+    assert (route.dead, route.retry_at) == (error, math.inf)
+
+
+def give_up(route, *, now):
+    for _ in range(MAX_FAILURES):
+        route.fail(ConnectFailed("down", host="h"), now=max(now, route.retry_at), wait_s=0.0)
+
+
+@contextmanager
+def dispatching_while_away(settings, engine, keys, now, run_id, caplog, one, other, away):
+    """Dispatch by two relays; go on once the other is given up, and is no longer *away*."""
+    first = with_relay(settings, one.url, connections=1, window=0)
+    both = first.model_copy(update={"relays": (Relay(url=other.url, connections=2),)})
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            run = pool.submit(
+                dispatch, both, engine, keys, run_id, clock=lambda: now,
+                deadlines=Deadlines(backoff=0.001),
+            )  # fmt: skip
+            wait_until(lambda: "is left to the others" in caplog.text)
+            other.manners.rules.remove(away)
+            yield run
+        finally:
+            one.manners.release.set()
+            other.manners.release.set()
+
+
+def test_a_relay_that_comes_back_takes_its_share_again(
+    sqlite_engine, settings, keys, now, start_sink, caplog
+):
+    away = Rule("banner", "421 4.3.2 away")
+    one = start_sink(Manners(rules=[Rule("accepted", "hold")]), name="one.jsonl")
+    other = start_sink(Manners(rules=[away, Rule("accepted", "hold", skip=1)]))
+    run_id = start_run(sqlite_engine, now, readers=20)
+    with dispatching_while_away(
+        settings, sqlite_engine, keys, now, run_id, caplog, one, other, away
+    ) as run:
+        wait_until(lambda: len({accepted.connection for accepted in other.accepted()}) == 2)
+    assert (run.result().tally.sent, run.result().finished) == (20, True)
+    assert "works again" in caplog.text
+
+
+def test_a_relay_that_may_be_back_is_tried_with_one_message(
+    sqlite_engine, settings, keys, now, start_sink, caplog
+):
+    away = Rule("banner", "421 4.3.2 away")
+    one = start_sink(Manners(rules=[Rule("accepted", "hold")]), name="one.jsonl")
+    other = start_sink(Manners(chunking=True, rules=[away, Rule("accepted", "hold")]))
+    run_id = start_run(sqlite_engine, now, readers=20)
+    with dispatching_while_away(
+        settings, sqlite_engine, keys, now, run_id, caplog, one, other, away
+    ) as run:
+        wait_until(other.accepted)
+        one.manners.release.set()
+        wait_until(lambda: len(one.accepted()) == 19)
+    assert (run.result().tally.sent, len(other.accepted())) == (20, 1)
 
 
 @pytest.mark.parametrize("crowded", ["421 4.7.0 too many", "554 5.7.0 too many"])
