@@ -138,6 +138,79 @@ def test_what_a_setting_must_be_is_said_in_the_words_of_the_file(write, extra, s
     assert error.line
 
 
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        ("selector = 'jeudis 2026'\nkey_file = 'a'", "selector: is not a selector"),
+        ("selector = 'jeudis;2026'\nkey_file = 'a'", "selector: is not a selector"),
+        ("selector = 'été'\nkey_file = 'a'", "selector: is not a selector"),
+        ("selector = 'a..b'\nkey_file = 'a'", "selector: is not a selector"),
+        ("selector = '-a'\nkey_file = 'a'", "selector: is not a selector"),
+        (f"selector = '{'a' * 64}'\nkey_file = 'a'", "selector: is not a selector"),
+        ("domain = 'mairie-évry.example'", "domain: is not a domain"),
+        ("selector = 'a'", "key_file: is missing beside selector"),
+        ("key_file = 'a'", "selector: is missing beside key_file"),
+        (
+            "selector = 'a'\nkey_file = 'a'\ned25519_selector = 'b'",
+            "ed25519_key_file: is missing beside ed25519_selector",
+        ),
+        (
+            "selector = 'a'\nkey_file = 'a'\ned25519_key_file = 'b'",
+            "ed25519_selector: is missing beside ed25519_key_file",
+        ),
+        (
+            "ed25519_selector = 'b'\ned25519_key_file = 'b'",
+            "selector: is missing beside ed25519_selector",
+        ),
+        (
+            "selector = 'a'\nkey_file = 'a'\ned25519_selector = 'A'\ned25519_key_file = 'b'",
+            "ed25519_selector: is that of the RSA key as well",
+        ),
+    ],
+)
+def test_signing_that_nobody_could_verify_is_refused(write, extra, said):
+    error = refusal(write(f"[relay.dkim]\n{extra}\n"))
+    assert error.message.startswith(f"relay.dkim.{said}")
+    assert (bool(error.line), bool(error.remedy)) == (True, True)
+
+
+@pytest.mark.parametrize("selector", ["jeudis2026", "2026.jeudis", "a-b", "X", "a" * 63])
+def test_a_selector_may_be_any_name_of_dns(write, selector):
+    extra = f"[relay.dkim]\nselector = '{selector}'\nkey_file = 'a.pem'\n"
+    assert config.load_settings(write(extra), environ={}).relay.dkim.selector == selector
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["X: y", "X-Once:", "X Once", "É", "a" * 61, "From", "to", "SUBJECT", "Date", "Message-Id",
+     "list-unsubscribe", "List-X", "DKIM-Signature", "Mime-Version", "content-type", "Bcc",
+     "Reply-To", "Sender", "Received", "Return-Path", "Resent-To", "Feedback-ID"],
+)  # fmt: skip
+def test_an_idempotency_header_that_would_ruin_a_message_is_refused(write, name):
+    path = write(f"[relay]\nidempotency_header = '{name}'\n")
+    error = refusal(path)
+    assert (error.key, error.line) == ("relay.idempotency_header", line_of(path, "idempotency"))
+    assert "Idempotency-Key" in str(error)
+
+
+@pytest.mark.parametrize("name", ["", "Resend-Idempotency-Key", "X-Entity-Ref-ID", "Listing"])
+def test_an_idempotency_header_may_have_any_other_name(write, name):
+    path = write(f"[relay]\nidempotency_header = '{name}'\n")
+    assert config.load_settings(path, environ={}).relay.idempotency_header == name
+
+
+def test_a_bounce_address_too_long_for_a_token_is_refused_before_thursday(write):
+    path = write(base=MINIMAL_TOML.replace("retours@", "retours-du-jeudi@"))  # 16 characters
+    error = refusal(path)
+    assert (error.key, error.line) == ("sender.bounce_address", line_of(path, "bounce_address"))
+    assert "15 characters" in error.remedy
+    environ = {"NEWSLETTER_RELAY__VERP": "false"}
+    assert config.load_settings(path, environ=environ).sender.bounce_address
+    assert config.load_settings(
+        write(base=MINIMAL_TOML.replace("retours@", f"{'a' * 15}@")), environ={}
+    )
+
+
 FIRST = "[relay]\nurl = 'smtp://one.example.org'\n"
 SECOND = "[[relays]]\nurl = 'smtp://two.example.org'\n"
 EMBEDDED = "[relay]\nurl = 'embedded:'\n"

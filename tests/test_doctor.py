@@ -31,7 +31,9 @@ def public(tmp_path):
     """A publication whose relay is not on this machine."""
     path = tmp_path / "newsletter.toml"
     path.write_text(
-        MINIMAL_TOML + '[relay]\nurl = "smtp://relay.example:587"\n[relay.dkim]\nselector = "s1"\n',
+        MINIMAL_TOML
+        + '[relay]\nurl = "smtp://relay.example:587"\n'
+        + '[relay.dkim]\nselector = "s1"\nkey_file = "dkim.pem"\n',
         encoding="utf-8",
     )
     return load_settings(path, environ={})

@@ -25,6 +25,9 @@ from newsletter.config.values import (
     Language,
     ListId,
     OptionalAddress,
+    OptionalDomain,
+    OptionalHeaderName,
+    OptionalSelector,
     RelayUrl,
     fault,
 )
@@ -141,14 +144,35 @@ class ApprovalRule(_Section):
     author_may_approve: bool = True
 
 
+# The Ed25519 key signs beside the RSA key, which every reader's system can verify.
+_DKIM_PAIRS = (
+    ("selector", "key_file"),
+    ("key_file", "selector"),
+    ("ed25519_selector", "ed25519_key_file"),
+    ("ed25519_key_file", "ed25519_selector"),
+    ("ed25519_selector", "selector"),
+)
+
+
 class Dkim(_Section):
     """Where our signing keys are; off when ``selector`` is empty (most relays sign themselves)."""
 
-    domain: str = ""
-    selector: str = ""
+    domain: OptionalDomain = ""
+    selector: OptionalSelector = ""
     key_file: str = ""
-    ed25519_selector: str = ""
+    ed25519_selector: OptionalSelector = ""
     ed25519_key_file: str = ""
+
+    @model_validator(mode="after")
+    def _pair(self) -> Dkim:
+        for given, wanted in _DKIM_PAIRS:
+            if getattr(self, given) and not getattr(self, wanted):
+                remedy = f"set it, or leave {given} out as well: then the relay signs"
+                raise fault(f"is missing beside {given}", wanted, remedy=remedy)
+        if self.selector and self.selector.lower() == self.ed25519_selector.lower():
+            remedy = "give each key a selector, and a DNS record, of its own"
+            raise fault("is that of the RSA key as well", "ed25519_selector", remedy=remedy)
+        return self
 
 
 class DomainPace(_Section):
@@ -174,7 +198,7 @@ class Relay(_Section):
     verp: bool = True
     # 0: the connections waiting at their dot share one commit; N: claim N rows ahead.
     window: Annotated[int, Field(ge=0, le=1024)] | None = None
-    idempotency_header: str = ""
+    idempotency_header: OptionalHeaderName = ""
     weight: Annotated[int, Field(ge=1)] = 1
     domains: Mapping[str, DomainPace] = {}
     dkim: Dkim = Dkim()
@@ -262,6 +286,8 @@ class Retention(_Section):
     event_days: Annotated[int, Field(ge=1)] = 30
 
 
+# RFC 5321 §4.5.3.1.1 gives 64 octets; a token takes 41, and more as runs are counted: 48 at most.
+MAX_BOUNCE_LOCAL = 64 - 1 - 48
 # Read from [relay] alone: how a message is made, and how the one dispatch claims its readers.
 _OF_ALL_RELAYS = ("verp", "window", "idempotency_header", "dkim")
 _WRITE_URL = 'write url = "smtp://user@host:587"'
@@ -287,6 +313,15 @@ class Settings(_Section):
     segments: Mapping[str, Segment] = {}
     taxonomy: Taxonomy = Taxonomy()
     retention: Retention = Retention()
+
+    @model_validator(mode="after")
+    def _leave_room_for_tokens(self) -> Settings:
+        local = self.sender.bounce_address.rpartition("@")[0]
+        if self.relay.verp and len(local) > MAX_BOUNCE_LOCAL:
+            said = "leaves no room for a token before its @"
+            remedy = f"write at most {MAX_BOUNCE_LOCAL} characters there, or relay.verp = false"
+            raise fault(said, "sender", "bounce_address", remedy=remedy)
+        return self
 
     @model_validator(mode="after")
     def _tell_relays_apart(self) -> Settings:

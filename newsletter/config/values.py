@@ -20,6 +20,17 @@ _ADDRESS = re.compile(rf"{_ATEXT}(?:\.{_ATEXT})*@[^\s@<>()\[\]\\,;:\"]+")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
 # RFC 2919: a dotted name, which `List-Id` puts between < and >.
 _LIST_ID = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+")
+# RFC 5321 §4.1.2, which RFC 6376 §3.1 takes for selectors as well.
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_LABELS = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,60}")
+# Headers that we write, that a relay writes, or that would change who is written to.
+_RESERVED_HEADER = re.compile(
+    r"(?:from|sender|reply-to|to|cc|bcc|subject|date|message-id|in-reply-to|references|comments"
+    r"|keywords|precedence|feedback-id|auto-submitted|return-path|received|delivered-to"
+    r"|dkim-signature|authentication-results|(?:list|mime|content|resent|arc)-.*)",
+    re.IGNORECASE,
+)
 
 
 def fault(said: str, *place: str | int, remedy: str = "") -> PydanticCustomError:
@@ -100,6 +111,30 @@ def _check_relay(value: str) -> str:
     return value
 
 
+def _check_header_name(value: str) -> str:
+    if value and not _HEADER_NAME.fullmatch(value):
+        raise ValueError(
+            "is not the name of a header; write it without colon, such as Resend-Idempotency-Key"
+        )
+    if _RESERVED_HEADER.fullmatch(value):
+        raise ValueError("has a meaning in every message; write another, such as X-Idempotency-Key")
+    return value
+
+
+def _check_selector(value: str) -> str:
+    if value and not _LABELS.fullmatch(value):
+        raise ValueError("is not a selector; write letters, digits, hyphens, such as jeudis2026")
+    return value
+
+
+def _check_domain(value: str) -> str:
+    if value and not _LABELS.fullmatch(value):
+        raise ValueError(
+            "is not a domain; write one such as example.org (its xn-- form if it has accents)"
+        )
+    return value
+
+
 Address = Annotated[str, AfterValidator(_check_address)]
 OptionalAddress = Annotated[str, AfterValidator(_check_optional_address)]
 Filled = Annotated[str, AfterValidator(_check_filled)]
@@ -108,3 +143,6 @@ Language = Annotated[str, AfterValidator(_check_language)]
 Clock = Annotated[dt.time, BeforeValidator(_check_clock)]
 DatabaseUrl = Annotated[str, AfterValidator(_check_database)]
 RelayUrl = Annotated[str, AfterValidator(_check_relay)]
+OptionalHeaderName = Annotated[str, AfterValidator(_check_header_name)]
+OptionalSelector = Annotated[str, AfterValidator(_check_selector)]
+OptionalDomain = Annotated[str, AfterValidator(_check_domain)]

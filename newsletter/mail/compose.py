@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from newsletter.audience.tokens import Purpose, minter, spell
 from newsletter.config import Keys, Settings
-from newsletter.errors import ConfigError
 from newsletter.mail import headers, holes
 from newsletter.mail.multipart import Alternative, alternative_headers, open_alternative
 from newsletter.mail.parts import OpenPart
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 # The headers made for each reader, in the order in which they are signed last.
 PERSONAL_HEADERS = ("To", "Message-ID", "List-Unsubscribe")
 _PERSONAL_LINKS = {"unsubscribe_url": ("u", "leave"), "preferences_url": ("p", "choose")}
-_HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
 
 
 class Reader(NamedTuple):
@@ -131,7 +129,7 @@ def compile_message(
 ) -> Compiled:
     """Encode once what every reader of a run shares; *date* is the Date of all its messages.
 
-    Raise ConfigError or HeaderError when a setting may not stand in a header.
+    Raise HeaderError when a setting may not stand in a header.
     """
     body = open_alternative(
         _settle_links(edition.text, edition, settings, is_html=False),
@@ -144,7 +142,7 @@ def compile_message(
     mint_message = minter(keys, Purpose.MESSAGE, run_id)
     sample = mint_message(spell(0)).decode("ascii")
     domain = headers.ascii_address(settings.sender.address, header="From").rpartition("@")[2]
-    idempotency = _idempotency_header(settings)
+    idempotency = settings.relay.idempotency_header
     return Compiled(
         body=body,
         gaps=(*_gaps(body.text, holes.plain), *_gaps(body.html, holes.escape)),
@@ -233,17 +231,6 @@ def _feedback_id(edition: Edition, list_id: str, run_id: int) -> str:
     return f"{edition.issue_id}:{run_id}:issue:{sender}"
 
 
-def _idempotency_header(settings: Settings) -> str:
-    name = settings.relay.idempotency_header
-    if name and not _HEADER_NAME.fullmatch(name):
-        raise ConfigError(
-            f"{name!r} is not the name of a header",
-            key="relay.idempotency_header",
-            remedy="write it without colon, such as Resend-Idempotency-Key",
-        )
-    return name
-
-
 def open_envelope(settings: Settings, keys: Keys, run_id: int) -> Callable[[bytes], str]:
     """Return the function that gives the envelope sender of each spelled subscriber.
 
@@ -257,12 +244,6 @@ def open_envelope(settings: Settings, keys: Keys, run_id: int) -> Callable[[byte
         return lambda _subscriber: plain
     local, _, domain = headers.ascii_address(address, header="envelope").rpartition("@")
     mint = minter(keys, Purpose.BOUNCE, run_id)
-    if len(local) + 1 + len(mint(spell(0))) > 64:  # RFC 5321 §4.5.3.1.1
-        raise ConfigError(
-            f"{address} leaves no room for a token before its @",
-            key="sender.bounce_address",
-            remedy="take a shorter one: at most 15 characters before the @",
-        )
     return lambda subscriber: f"{local}+{mint(subscriber).decode('ascii')}@{domain}"
 
 

@@ -24,7 +24,9 @@ from newsletter.mail.dkim import dns_records, make_signer
 from tests.mail.test_compose import EDITION, READER
 
 DATE = datetime(2026, 11, 26, 7, 0, tzinfo=UTC)
-SELECTORS = Dkim(selector="jeudi", ed25519_selector="jeudi-ed")
+SELECTORS = Dkim(
+    selector="jeudi", key_file="rsa.pem", ed25519_selector="jeudi-ed", ed25519_key_file="ed.pem"
+)
 
 
 def pem(key) -> bytes:
