@@ -39,7 +39,7 @@ def _expose(connection: Connection, now: datetime) -> Iterator[str]:
     yield from _family(
         "newsletter_heartbeat_age_seconds",
         "Seconds since the schedule last ticked; -1 when it never did.",
-        [({}, _heartbeat_age_s(connection, now))],
+        [({}, -1.0 if (age_s := _heartbeat_age_s(connection, now)) is None else age_s)],
     )
     yield from _family(
         "newsletter_subscribers", "People on the list, by state.", _count_people(connection)
@@ -89,9 +89,10 @@ def _escape(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
-def _heartbeat_age_s(connection: Connection, now: datetime) -> float:
+def _heartbeat_age_s(connection: Connection, now: datetime) -> float | None:
+    """Return None when it never ticked; below 0 after a clock that went back."""
     beat_at: datetime | None = connection.scalar(select(schema.instance.c.heartbeat_at))
-    return (now - beat_at).total_seconds() if beat_at else -1.0
+    return (now - beat_at).total_seconds() if beat_at else None
 
 
 def _count_people(connection: Connection) -> list[tuple[Labels, float]]:
@@ -133,7 +134,7 @@ def find_faults(settings: Settings, engine: Engine, now: datetime) -> tuple[str,
             stuck = (*find_unclaimed(settings, connection, now), *find_stopped(connection))
     except NewsletterError as error:
         return (str(error),)
-    if age_s < 0:
+    if age_s is None:
         return ("the schedule has never ticked",)
     if age_s > HEARTBEAT_LIMIT.total_seconds():
         return (f"the schedule last ticked {age_s:.0f} s ago", *stuck)

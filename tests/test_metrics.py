@@ -67,6 +67,10 @@ def test_an_old_heartbeat_is_a_fault(settings, beating, now):
     assert "121 s ago" in find_faults(settings, beating, now + timedelta(seconds=121))[0]
 
 
+def test_a_clock_that_went_back_is_no_fault(settings, beating, now):
+    assert find_faults(settings, beating, now - timedelta(seconds=30)) == ()
+
+
 def test_health_and_figures_are_served_on_loopback(settings, beating, now):
     with serve_figures(settings, beating, 0, lambda: now) as port:
         base = f"http://127.0.0.1:{port}"

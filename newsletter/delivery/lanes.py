@@ -157,15 +157,7 @@ class Lane:
         """Take a flight that may leave now, composed and small enough for this relay."""
         while True:
             flight = self._pick()
-            if flight is None:
-                return None
-            buckets = self.route.buckets
-            wait_s = take_from_all(buckets, self._loop.time()) if buckets else 0.0
-            if wait_s > 0:
-                self._desk.put_back(flight)
-                self._wake_in(wait_s)
-                return None
-            if self._is_sound(connection, flight):
+            if flight is None or self._is_sound(connection, flight):
                 return flight
 
     def _is_sound(self, connection: Connection, flight: Flight) -> bool:
@@ -201,15 +193,25 @@ class Lane:
         for domain in self._desk.waiting_domains():
             limits = self.route.domains.find(domain)
             if limits is None:
-                return self._desk.take(domain)
+                return self._take(domain)
             if self._may_carry(domain, limits):
-                wait_s = take_from_all(limits.buckets, self._loop.time())
+                wait_s = take_from_all(limits.buckets + self.route.buckets, self._loop.time())
                 if wait_s == 0:
                     return self._desk.take(domain)
                 self._wake_in(wait_s)
             elif self._connection is None:
                 return None  # closed for this domain's sake: nobody may board it any more
-        return self._desk.take()
+        return self._take()
+
+    def _take(self, domain: str | None = None) -> Flight | None:
+        """Take a flight and, for it, a token of each of the relay's buckets; or neither."""
+        flight, buckets = self._desk.take(domain), self.route.buckets
+        wait_s = take_from_all(buckets, self._loop.time()) if buckets and flight else 0.0
+        if flight is None or wait_s == 0:
+            return flight
+        self._desk.put_back(flight)
+        self._wake_in(wait_s)
+        return None
 
     def _may_carry(self, domain: str, limits: DomainLane) -> bool:
         """True when this lane is one of those that a limited domain may use now."""
@@ -279,6 +281,11 @@ class Lane:
                     closing = reason
             if self._connection is not connection:
                 return
+        session = connection.session
+        closing = closing or ("busy" if session.is_over else "")
+        if closing == "busy" and session.may_be_answered:
+            connection.linger()
+            return
         if closing:  # only now: what came in the same breath are answers as well
             connection.abort(closing)
             return
@@ -343,7 +350,8 @@ class Lane:
         if connection is not self._connection:
             return
         self._connection = None
-        left = {one.token: one for one in connection.session.unsettled()}
+        parted = reason == "busy"
+        left = {one.token: one for one in connection.session.unsettled(parted=parted)}
         flights, self.flights = self.flights, {}
         unanswered = doubted = False
         for token, flight in flights.items():
@@ -377,6 +385,8 @@ class Lane:
         connection = self._connection
         if connection is None or self.flights.get(flight.token) is not flight or flight.dotted:
             return
+        if connection.session.is_over:
+            return  # it lingers: nothing more leaves, and its end settles this flight
         if flight.denied:
             self._give_up(connection, flight)
         elif connection.session.uses_bdat:

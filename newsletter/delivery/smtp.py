@@ -147,6 +147,10 @@ class Connection(asyncio.Protocol):
             # TLS would wait half a minute for the peer's goodbye, and outlive the event loop.
             self._transport.abort()
 
+    def linger(self) -> None:
+        """Let the relay close, as its 421 announced: what it still answers is heard."""
+        self._reason = "busy"
+
     def abort(self, reason: str) -> None:
         """Close at once, whatever is in flight: the listener settles it."""
         self._reason = reason

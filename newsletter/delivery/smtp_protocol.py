@@ -131,6 +131,7 @@ class Session:
         self._by_token: dict[int, _Transaction] = {}
         self._pending_rset = False
         self._dismissed = False  # by a 421
+        self._went_on = False  # and yet the relay answered what stood behind it
         self._is_in_step = True  # each reply was an answer to what was asked
         self._on: Mapping[Stage, Callable[[_Transaction, Reply], Answer]] = {
             Stage.MAIL: self._on_mail,
@@ -164,37 +165,49 @@ class Session:
     def in_flight(self) -> int:
         return len(self._by_token)
 
-    def unsettled(self) -> list[Unsettled]:
-        """Return what never had its last word, once the session is over."""
-        left = [self._leave(tx) for tx in self._by_token.values()]
+    @property
+    def may_be_answered(self) -> bool:
+        """True when whole messages have left behind a 421: the relay may take them all the same."""
+        return self._dismissed and any(tx.written for tx in self._by_token.values())
+
+    def unsettled(self, *, parted: bool = False) -> list[Unsettled]:
+        """Return what never had its last word, once the session is over.
+
+        *parted*: the relay closed it. Right behind a 421, it has read nothing more.
+        """
+        left = [self._leave(tx, parted=parted) for tx in self._by_token.values()]
         self._by_token.clear()
         self._expected.clear()
         return left
 
-    def _leave(self, tx: _Transaction) -> Unsettled:
+    def _leave(self, tx: _Transaction, *, parted: bool) -> Unsettled:
         if tx.no is not None and self._is_in_step:  # only the end of its envelope was owed
             return Unsettled(tx.token, tx.no_stage, tx.no)
-        # After a 421 nothing that was written behind it is read any more.
-        may_have_left = tx.written and not self._dismissed
+        was_read = not (parted and self._dismissed) or self._went_on
+        may_have_left = tx.written and was_read
         return Unsettled(tx.token, Stage.DOT if may_have_left else tx.stage)
 
     # --- bytes in
 
     def receive(self, data: bytes) -> Answer:
-        """Take what the relay wrote; return what to write at once, and what happened."""
-        if self.is_over:
+        """Take what the relay wrote; return what to write at once, and what happened.
+
+        Behind a 421 as well: a relay that goes on answers for the messages that had left.
+        """
+        if self.is_over and not self.may_be_answered:
             return b"", []
         out = b""
         events: list[Event] = []
         try:
             for reply in self._reader.feed(data):
                 self.answered += 1
+                self._went_on |= self._dismissed and reply.code != 421
                 if reply.code == 250 and self._goes_on():
                     continue
                 written, happened = self._on_reply(reply)
                 out += written
                 events += happened
-                if self.is_over:
+                if self.is_over and not self.may_be_answered:
                     break
         except Desync as error:
             self.is_over, self._is_in_step = True, False
@@ -329,7 +342,10 @@ class Session:
         if tx is not None:
             # Even to the dot it is an answer, a no: this message is not in doubt.
             no, no_stage = (tx.no, tx.no_stage) if tx.no else (reply, stage)
-            events.insert(0, self._settle(tx, no_stage, no))
+            if tx.written and stage is not Stage.DOT:
+                tx.no, tx.no_stage = no, no_stage  # its chunk may yet be answered
+            else:
+                events.insert(0, self._settle(tx, no_stage, no))
         return b"", events
 
     def _on_mail(self, tx: _Transaction, reply: Reply) -> Answer:

@@ -259,6 +259,8 @@ def step(verdict: Verdict, *, tries: int, drops: int, now: datetime) -> Step:
         if drops + 1 >= MAX_DROPS:
             return Step(State.DEFERRED, verdict.reason, tries, 0, retry_at(1, now))
         return Step(State.PENDING, verdict.reason, tries, drops + 1)
+    if verdict.state is State.PENDING:  # never offered: nothing was learnt of this reader
+        return Step(State.PENDING, verdict.reason, tries, drops)
     return Step(verdict.state, verdict.reason, tries, 0)
 
 

@@ -113,13 +113,13 @@ def write(engine: Engine) -> Iterator[Connection]:
 
     Raise Busy when the database stays locked, StoreError for every other fault of the driver.
     """
-    with _translated(engine), engine.begin() as connection:
+    with translated(engine), engine.begin() as connection:
         yield connection
 
 
 def connect(engine: Engine) -> Connection:
     """Return a connection for ``write_on``, to be closed by the caller; raise StoreError."""
-    with _translated(engine):
+    with translated(engine):
         return engine.connect()
 
 
@@ -131,7 +131,7 @@ def write_on(connection: Connection, *, hurries: bool = False) -> Iterator[None]
     raised after half a second.
     """
     connection.execution_options(hurries=hurries)
-    with _translated(connection.engine), connection.begin():
+    with translated(connection.engine), connection.begin():
         yield
 
 
@@ -139,7 +139,7 @@ def write_on(connection: Connection, *, hurries: bool = False) -> Iterator[None]
 def read(engine: Engine) -> Iterator[Connection]:
     """One transaction that sees one state of the database and writes nothing."""
     with (
-        _translated(engine),
+        translated(engine),
         engine.connect().execution_options(read_only=True) as connection,
         connection.begin(),  # committed: after a rollback psycopg prepares its statements anew
     ):
@@ -147,7 +147,8 @@ def read(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def _translated(engine: Engine) -> Iterator[None]:
+def translated(engine: Engine) -> Iterator[None]:
+    """Raise the driver's faults as ours: Busy, StoreError."""
     try:
         yield
     except DBAPIError as error:

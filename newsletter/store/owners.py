@@ -200,8 +200,9 @@ def _read_id(path: Path) -> str:
 def _locked_session(engine: Engine) -> Iterator[str]:
     key = secrets.randbits(62)
     # A session of its own: the lock lives and dies with it.
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("SELECT pg_advisory_lock_shared(:key)"), {"key": key})
+    with database.connect(engine).execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with database.translated(engine):
+            connection.execute(text("SELECT pg_advisory_lock_shared(:key)"), {"key": key})
         try:
             yield f"session:{key}"
         finally:

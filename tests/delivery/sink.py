@@ -32,7 +32,7 @@ class Rule:
     Stages: banner, ehlo, helo, starttls, tls, auth, mail, rcpt, data, body, dot (before the message
     is recorded), accepted (after), quit. An action is a reply ("550 5.1.1 nobody"), or one of drop,
     rst, hang, garbage, dup, trickle, hold (until ``Manners.release``), stall (so, and deaf), "bye"
-    before a reply, behind which it hangs up.
+    before a reply, behind which it hangs up, "stay" before a 421, behind which it does not.
     """
 
     stage: str
@@ -291,7 +291,7 @@ class _Session:
                 self.pass_time(10)
         if action.startswith(("421", "bye ")):
             await self.part(action.removeprefix("bye "))
-        self.put(action)
+        self.put(action.removeprefix("stay "))
         return action[0] in "23"
 
     async def part(self, reply: str) -> None:

@@ -90,6 +90,28 @@ def test_a_refusal_is_heard_though_the_relay_hangs_up_behind_it(
     assert {reader.state for reader in by_address.values()} == {"sent"}
 
 
+@pytest.mark.parametrize("chunking", [True, False])
+def test_a_relay_that_goes_on_behind_its_421_makes_nobody_get_it_twice(
+    go, engine, now, start_sink, chunking
+):
+    sink = start_sink(Manners(chunking=chunking, rules=[Rule("rcpt", "stay 421 4.7.0 later", ONE)]))
+    run_id = start_run(engine, now, readers=8)
+    go(sink.url, run_id, window=32)
+    times = Counter(accepted.recipient for accepted in sink.accepted())
+    assert (set(times.values()), len(times)) == ({1}, 7)
+    assert Counter(states_of(engine, run_id).values())["sent"] == 7
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_readers_at_whom_the_relay_always_hangs_up_are_deferred(go, engine, now, start_sink, count):
+    rules = [Rule("rcpt", "421 4.3.2 closing", f"lecteur{number}@") for number in range(count)]
+    sink = start_sink(Manners(chunking=True, rules=rules))
+    run_id = start_run(engine, now, readers=12)
+    for minutes in range(4):
+        found = go(sink.url, run_id, minutes=minutes, window=32).tally
+    assert (found.sent, found.deferred) == (12 - count, count)
+
+
 def test_a_refused_recipient_that_still_gets_354_shifts_nobody(go, engine, now, start_sink):
     rules = [Rule("rcpt", "550 5.1.1 nobody", ONE)]
     sink = start_sink(Manners(always_354=True, rules=rules))

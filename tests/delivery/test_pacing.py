@@ -398,6 +398,33 @@ def test_a_relay_that_bears_few_connections_is_asked_for_no_more(
     assert sink.worst["connections"] <= 4 + 2 * 200 // RAISE_AFTER
 
 
+def test_a_limited_domain_loses_no_token_to_a_relay_that_has_none(
+    sqlite_engine, settings, keys, now, start_sink, monkeypatch
+):
+    taken = []
+    real = TokenBucket.take
+    monkeypatch.setattr(
+        TokenBucket,
+        "take",
+        lambda bucket, at: taken.append((bucket.rate, real(bucket, at))) or taken[-1][1],
+    )
+    given = Counter()
+    back = TokenBucket.give_back
+    monkeypatch.setattr(
+        TokenBucket,
+        "give_back",
+        lambda bucket: given.update([bucket.rate]) or back(bucket),
+    )
+    run_id = start_run(sqlite_engine, now, domains={"lent.example": 6})
+    relay = with_relay(
+        settings, start_sink().url, connections=2, window=0, rate_per_s=100,
+        domains={"lent.example": DomainPace(rate_per_s=400)},
+    )  # fmt: skip
+    assert dispatch(relay, sqlite_engine, keys, run_id, clock=lambda: now).tally.sent == 6
+    got = Counter(rate for rate, wait_s in taken if wait_s == 0)
+    assert got[400.0] - given[400.0] == got[100.0] - given[100.0] == 6
+
+
 @pytest.mark.parametrize("large_first", [True, False])
 def test_a_message_too_large_for_one_relay_leaves_by_the_other(
     sqlite_engine, settings, keys, now, start_sink, large_first

@@ -470,9 +470,47 @@ def test_a_421_dismisses_everybody_behind_it():
     replies = b"250 a\r\n250 b\r\n250 queued\r\n250 reset\r\n421 4.7.0 enough\r\n"
     _, events = session.receive(replies)
     assert events[0] == Settled(1, Stage.DOT, Reply(250, "", "queued"))
-    assert events[1] == Settled(2, Stage.MAIL, Reply(421, "4.7.0", "enough"))
-    assert isinstance(events[2], Closing)
-    assert session.unsettled() == [Unsettled(3, Stage.MAIL)]
+    assert isinstance(events[1], Closing)
+    assert session.unsettled(parted=True) == [
+        Unsettled(2, Stage.MAIL, Reply(421, "4.7.0", "enough")),
+        Unsettled(3, Stage.MAIL),
+    ]
+
+
+def dismissed(*replies: bytes) -> tuple[Session, list]:
+    """Two chunks in flight, the first recipient answered 421, then these replies."""
+    session = ready(BDAT, in_flight=4)
+    for token in (1, 2):
+        session.chunk(token, "from@example.org", "to@r.example", 3)
+    _, events = session.receive(b"250 a\r\n421 4.7.0 later\r\n" + b"".join(replies))
+    assert isinstance(events[0], Closing)
+    return session, events[1:]
+
+
+LATER = Reply(421, "4.7.0", "later")
+
+
+def test_behind_a_421_only_the_end_of_the_connection_shows_that_nothing_was_read():
+    session, _ = dismissed()
+    assert session.unsettled() == [Unsettled(1, Stage.RCPT, LATER), Unsettled(2, Stage.DOT)]
+
+
+def test_a_relay_that_goes_on_behind_its_421_is_heard():
+    _, events = dismissed(b"503 no\r\n250 reset\r\n250 a\r\n250 b\r\n250 2.0.0 queued\r\n")
+    assert events == [
+        Settled(1, Stage.RCPT, LATER), Settled(2, Stage.DOT, Reply(250, "2.0.0", "queued")),
+    ]  # fmt: skip
+
+
+def test_a_relay_that_goes_on_behind_its_421_and_closes_leaves_the_others_in_doubt():
+    session, _ = dismissed(b"503 no\r\n")
+    assert session.unsettled(parted=True) == [Unsettled(2, Stage.DOT)]
+
+
+def test_a_421_to_each_command_is_one_dismissal():
+    session, events = dismissed(b"421 4.7.0 later\r\n")
+    assert [type(event) for event in events] == [Settled, Closing]
+    assert session.unsettled(parted=True) == [Unsettled(2, Stage.MAIL)]
 
 
 def test_a_421_nobody_asked_for_closes():

@@ -85,6 +85,13 @@ def test_a_connection_that_stood_for_an_owner_is_not_given_to_another(
     wait_until(lambda: is_dead(name))
 
 
+def test_an_owner_for_whom_there_is_no_server_is_a_store_error(postgres_engine):
+    away = database.open_engine("postgresql+psycopg://nobody@127.0.0.1:1/none")
+    with pytest.raises(StoreError, match="does not answer"), owners.open_owner(away):
+        pass
+    away.dispose()
+
+
 def test_on_sqlite_the_lock_is_not_the_connection_s(sqlite_engine):
     with owners.open_owner(sqlite_engine) as name, database.write(sqlite_engine) as connection:
         assert owners.stand_for(connection, name)
