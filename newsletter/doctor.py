@@ -189,7 +189,7 @@ def _look_at_relay(settings: Settings, probe: Probe) -> Diagnosis:
         )
     try:
         seen = probe(settings)
-    except RelayError as error:
+    except (ConfigError, RelayError) as error:
         return Diagnosis(
             part="relay", health=Health.BAD, seen=error.message, remedy=error.remedy or ""
         )

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from sqlalchemy import Connection, Engine
 
-from newsletter.config import Keys, Settings
+from newsletter.config import Keys, Settings, require_passwords
 from newsletter.delivery.signing import load_signer
 from newsletter.delivery.states import Reply
 from newsletter.errors import HeaderError, RelayError, Unanswered
@@ -79,6 +79,7 @@ def send_due(
     if stale:
         log.warning("letters.unknown count=%d", stale)
     # Before the first claim: a fault of configuration must not leave a letter in doubt.
+    require_passwords(settings)
     signer = load_signer(settings)
     open_envelope(settings, keys, 0)
     sent = 0

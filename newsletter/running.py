@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from newsletter.checks.catalogue import errors
-from newsletter.config import Settings
+from newsletter.config import Settings, require_passwords
 from newsletter.content import files
 from newsletter.content.calendar import local_day, slot_near
 from newsletter.delivery.signing import load_signer
@@ -138,8 +138,9 @@ def start(
     """Begin the run of an edition: its audience is frozen, its examples are featured.
 
     Raise Conflict when the run has begun already, here or elsewhere; ConfigError when messages
-    could not be signed: its 24 h must not begin to run out for that.
+    could not be signed, or no password is known: its 24 h must not begin to run out for that.
     """
+    require_passwords(settings)
     load_signer(settings)
     day = local_day(now, settings)
     with database.write(engine) as connection:

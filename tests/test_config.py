@@ -113,6 +113,17 @@ def test_a_public_address_must_be_https(write):
         ("[schedule]\ntime = '8h'\n", "schedule.time: is not a time of day"),
         ("[schedule]\ntime = '24:00'\n", "schedule.time: is not a time of day"),
         ("[relay]\nurl = 'smtp://relay.example:99999'\n", "relay.url: Port out of range"),
+        ("[relay]\nurl = 'smtp://relay.example:0'\n", "relay.url: Port out of range"),
+        ("[relay]\nwindow = true\n", "relay.window: must be a number, neither true nor false"),
+        ("[relay]\nconnections = true\n", "relay.connections: must be a number"),
+        ("[schedule]\nmax_lateness_h = true\n", "schedule.max_lateness_h: must be a number"),
+        ("[relay]\nrate_per_s = inf\n", "relay.rate_per_s: must be a finite number"),
+        ("[relay]\nrate_per_hour = nan\n", "relay.rate_per_hour: must be a finite number"),
+        ("[feeds]\npoll_every_h = inf\n", "feeds.poll_every_h: must be a finite number"),
+        (
+            "[relay.domains.'a.example']\nrate_per_s = nan\n",
+            "relay.domains.a.example.rate_per_s: must be a finite number",
+        ),
         ("[relay]\nurl = 'smtp://relay..example:25'\n", "relay.url: names no possible host"),
         ("[relay]\nurl = 'smtp://.example'\n", "relay.url: names no possible host"),
         (f"[relay]\nurl = 'smtps://{'a' * 64}.example'\n", "relay.url: names no possible host"),
@@ -302,6 +313,7 @@ def test_a_relay_may_have_any_name_that_can_be_looked_up(write, url):
     [
         ("list_id", ""), ("list_id", "a b <c>"), ("name", ""), ("language", "xx"),
         ("language", "../fr"), ("base_url", "https://"), ("base_url", "https://a.example/?x=1"),
+        ("base_url", "https://a.example:0"), ("base_url", "https://a.example:x"),
         ("address", "lettre"), ("address", "é@example.org"), ("bounce_address", "a b@c.example"),
     ],
 )  # fmt: skip
@@ -320,6 +332,39 @@ def test_a_value_that_no_message_could_carry_is_refused(write, key, value):
 def test_a_domain_that_could_never_be_written_to_is_refused(write, limit):
     error = refusal(write(f"[relay.domains.'orange.example']\n{limit}\n"))
     assert error.key == f"relay.domains.orange.example.{limit.split(' ')[0]}"
+
+
+@pytest.mark.parametrize(
+    ("header", "key", "remedy"),
+    [
+        ("domains.orange.fr", "orange.fr", "orange.fr"),
+        ("domains.mail.free.example", "mail.free.example", "mail.free.example"),
+        ("domains.'@orange.fr'", "@orange.fr", "orange.fr"),
+        ("domains.'*.orange.fr'", "*.orange.fr", "orange.fr"),
+        ("domains.'orange.fr.'", "orange.fr.", "orange.fr"),
+        ("domains.'mairie-évry.example'", "mairie-évry.example", "xn--mairie-vry-h7a.example"),
+        ("domains.orange", "orange", "orange.fr"),
+    ],
+)
+def test_a_domain_that_no_address_has_is_refused(write, header, key, remedy):
+    path = write(f"[relay.{header}]\nconnections = 2\n")
+    error = refusal(path)
+    assert (error.key, error.line) == (f"relay.domains.{key}", line_of(path, header))
+    assert error.remedy.startswith("write ")
+    assert error.remedy.endswith(f'[relay.domains."{remedy}"]')
+
+
+def test_an_account_without_a_password_is_refused_when_somebody_is_written_to(write):
+    account = "[relay]\nurl = 'smtp://compte@one.example.org'\n"
+    further = "[[relays]]\nurl = 'smtp://compte@two.example.org'\n"
+    path = write(account + further)
+    for variable in ("NEWSLETTER_RELAY__PASSWORD", "NEWSLETTER_RELAYS__0__PASSWORD"):
+        other = {"NEWSLETTER_RELAY__PASSWORD", "NEWSLETTER_RELAYS__0__PASSWORD"} - {variable}
+        settings = config.load_settings(path, environ=dict.fromkeys(other, "x"))
+        with pytest.raises(ConfigError) as refused:
+            config.require_passwords(settings)
+        assert variable in refused.value.remedy
+    config.require_passwords(config.load_settings(write(FIRST + SECOND), environ={}))
 
 
 @pytest.mark.parametrize("clock", ["'8:30'", "'08:30'", "08:30:00", "'08:30:00'"])

@@ -7,6 +7,7 @@ from sqlalchemy import update
 
 from newsletter import running
 from newsletter.config import load_settings
+from newsletter.delivery.smtp import probe_relay
 from newsletter.doctor import Health, diagnose
 from newsletter.errors import ConnectFailed
 from newsletter.store import database, ledger, opening, runs, schema
@@ -181,6 +182,14 @@ def test_a_relay_that_does_not_answer_is_bad(public, now):
         raise ConnectFailed("no answer", host=settings.relay.host)
 
     assert look(public, now, probe=refuse)["relay"].health is Health.BAD
+
+
+def test_a_relay_whose_password_is_missing_is_bad_and_hides_nothing(public, now):
+    account = public.relay.model_copy(update={"url": "smtp://compte@relay.example:587"})
+    parts = look(public.model_copy(update={"relay": account}), now, probe=probe_relay)
+    assert parts["relay"].health is Health.BAD
+    assert "NEWSLETTER_RELAY__PASSWORD" in parts["relay"].remedy
+    assert parts["clock"].health is Health.GOOD
 
 
 def test_a_resolver_that_does_not_answer_is_a_warning(public, now):

@@ -116,11 +116,19 @@ def test_an_address_that_cannot_travel_is_refused_and_the_others_go_on(settings,
     assert [state for state, _ in states(engine)] == [LetterState.REFUSED, LetterState.SENT]
 
 
-def test_a_fault_of_configuration_leaves_every_letter_queued(settings, engine, keys, now):
-    change = {"relay": Relay(dkim=Dkim(selector="a", key_file="var/none.pem"))}
+@pytest.mark.parametrize(
+    "relay",
+    [
+        Relay(dkim=Dkim(selector="a", key_file="var/none.pem")),
+        Relay(url="smtp://compte@relais.example.org"),
+    ],
+)
+def test_a_fault_of_configuration_leaves_every_letter_queued(settings, engine, keys, now, relay):
     write(engine, now, "a@example.org")
     with pytest.raises(ConfigError):
-        letters.send_due(settings.model_copy(update=change), engine, keys, now, submit=Relaying())
+        letters.send_due(
+            settings.model_copy(update={"relay": relay}), engine, keys, now, submit=Relaying()
+        )
     assert states(engine) == [(LetterState.QUEUED, 0)]
 
 

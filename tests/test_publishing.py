@@ -325,14 +325,20 @@ def test_a_slot_is_skipped_by_name(settings, engine, now):
         running.stop(engine, ISSUE, by=CAMILLE, now=now)
 
 
-def test_a_run_that_could_not_be_signed_does_not_begin(tmp_path, engine, now):
+@pytest.mark.parametrize(
+    "fault",
+    ['[relay.dkim]\nselector = "s"\nkey_file = "none.pem"\n',
+     '[relay]\nurl = "smtp://compte@relais.example.org"\n'],
+    ids=["no key", "no password"],
+)  # fmt: skip
+def test_a_run_that_could_not_be_signed_or_handed_over_does_not_begin(tmp_path, engine, now, fault):
     settings = open_publication(tmp_path)
     write_issue(settings, ISSUE)
     approve(settings, engine, now)
     edition = to_send(settings, engine, now)
-    unsigned = open_publication(tmp_path, '[relay.dkim]\nselector = "s"\nkey_file = "none.pem"\n')
+    faulty = open_publication(tmp_path, fault)
     with pytest.raises(ConfigError):
-        running.start(unsigned, engine, edition, slot_at=now, now=now)
+        running.start(faulty, engine, edition, slot_at=now, now=now)
     with pytest.raises(NotFound):
         running.read(engine, ISSUE)
 

@@ -5,6 +5,7 @@ Out: a validated, frozen ``Settings``; relative paths in it are relative to the 
 Never: a secret in the TOML file that the world can read, an unknown setting accepted in silence.
 """
 
+from newsletter.config.accounts import require_passwords
 from newsletter.config.keys import Keys, load_keys, write_keys
 from newsletter.config.loading import FILE_NAME, find_file, load_settings
 from newsletter.config.people import find_person
@@ -54,5 +55,6 @@ __all__ = [
     "is_loopback",
     "load_keys",
     "load_settings",
+    "require_passwords",
     "write_keys",
 ]

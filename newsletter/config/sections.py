@@ -12,13 +12,14 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from newsletter.config.values import (
     Address,
+    Amount,
     Clock,
     DatabaseUrl,
     Filled,
@@ -29,6 +30,9 @@ from newsletter.config.values import (
     OptionalHeaderName,
     OptionalSelector,
     RelayUrl,
+    Whole,
+    check_port,
+    check_receiver,
     fault,
 )
 
@@ -83,6 +87,7 @@ class Publication(_Section):
             raise ValueError("must begin with https:// (http:// only on loopback)")
         if not parts.hostname or parts.query or parts.fragment:
             raise ValueError("must be an address such as https://lettre.example.org")
+        check_port(parts)
         return value.rstrip("/")
 
     @property
@@ -130,7 +135,7 @@ class Schedule(_Section):
 
     day: Weekday = "thursday"
     time: Clock = dt.time(8, 0)
-    max_lateness_h: Annotated[float, Field(gt=0, le=24)] = 3.0
+    max_lateness_h: Annotated[Amount, Field(gt=0, le=24)] = 3.0
     holidays: Literal["advance", "keep", "postpone", "skip"] = "advance"
     # Country (and subdivision) whose legal holidays count: "FR", "FR-BL"…
     holidays_of: str = "FR"
@@ -140,7 +145,7 @@ class Schedule(_Section):
 class ApprovalRule(_Section):
     """How many people sign an issue, and whether its author may be one of them."""
 
-    needed: Annotated[int, Field(ge=1, le=5)] = 1
+    needed: Annotated[Whole, Field(ge=1, le=5)] = 1
     author_may_approve: bool = True
 
 
@@ -178,9 +183,9 @@ class Dkim(_Section):
 class DomainPace(_Section):
     """What one receiving domain bears (D4: Orange takes 2 connections and 100 messages each)."""
 
-    connections: Annotated[int, Field(ge=1, le=64)] | None = None
-    max_messages_per_connection: Annotated[int, Field(ge=1)] | None = None
-    rate_per_s: Annotated[float, Field(gt=0)] | None = None
+    connections: Annotated[Whole, Field(ge=1, le=64)] | None = None
+    max_messages_per_connection: Annotated[Whole, Field(ge=1)] | None = None
+    rate_per_s: Annotated[Amount, Field(gt=0)] | None = None
 
 
 class Relay(_Section):
@@ -188,24 +193,35 @@ class Relay(_Section):
 
     url: RelayUrl = "embedded:"
     password: str = ""
-    connections: Annotated[int, Field(ge=1, le=64)] = 4
-    rate_per_s: Annotated[float, Field(gt=0)] | None = None
-    rate_per_hour: Annotated[float, Field(gt=0)] | None = None
-    max_messages_per_connection: Annotated[int, Field(ge=1)] = 100
+    connections: Annotated[Whole, Field(ge=1, le=64)] = 4
+    rate_per_s: Annotated[Amount, Field(gt=0)] | None = None
+    rate_per_hour: Annotated[Amount, Field(gt=0)] | None = None
+    max_messages_per_connection: Annotated[Whole, Field(ge=1)] = 100
     require_tls: bool | None = None
     auth: Literal["auto", "plain", "login", "xoauth2"] = "auto"
     chunking: Literal["auto", "off"] = "auto"
     verp: bool = True
     # 0: the connections waiting at their dot share one commit; N: claim N rows ahead.
-    window: Annotated[int, Field(ge=0, le=1024)] | None = None
+    window: Annotated[Whole, Field(ge=0, le=1024)] | None = None
     idempotency_header: OptionalHeaderName = ""
-    weight: Annotated[int, Field(ge=1)] = 1
+    weight: Annotated[Whole, Field(ge=1)] = 1
     domains: Mapping[str, DomainPace] = {}
     dkim: Dkim = Dkim()
+
+    @field_validator("domains", mode="before")
+    @classmethod
+    def _know_receivers(cls, value: object) -> object:
+        for name, pace in value.items() if isinstance(value, Mapping) else ():
+            check_receiver(name, pace)
+        return value
 
     @property
     def is_embedded(self) -> bool:
         return self.url == "embedded:"
+
+    @property
+    def account(self) -> str:
+        return unquote(urlsplit(self.url).username or "")
 
     @property
     def host(self) -> str:
@@ -230,24 +246,24 @@ class Feeds(_Section):
     """Limits of the watch (SAFETY F1–F2)."""
 
     allow_private: tuple[str, ...] = ()  # host:port
-    poll_every_h: Annotated[float, Field(gt=0)] = 6.0
-    connect_timeout_s: Annotated[float, Field(gt=0)] = 5.0
-    total_timeout_s: Annotated[float, Field(gt=0)] = 30.0
-    max_wire_bytes: Annotated[int, Field(gt=0)] = 10_000_000
-    max_body_bytes: Annotated[int, Field(gt=0)] = 20_000_000
+    poll_every_h: Annotated[Amount, Field(gt=0)] = 6.0
+    connect_timeout_s: Annotated[Amount, Field(gt=0)] = 5.0
+    total_timeout_s: Annotated[Amount, Field(gt=0)] = 30.0
+    max_wire_bytes: Annotated[Whole, Field(gt=0)] = 10_000_000
+    max_body_bytes: Annotated[Whole, Field(gt=0)] = 20_000_000
 
 
 class Web(_Section):
     """The public pages."""
 
     trusted_proxies: tuple[str, ...] = ()
-    sign_ups_per_hour: Annotated[int, Field(ge=1)] = 200
+    sign_ups_per_hour: Annotated[Whole, Field(ge=1)] = 200
 
 
 class Watch(_Section):
     """Metrics and health on loopback; 0 keeps them off."""
 
-    port: Annotated[int, Field(ge=0, le=65535)] = 0
+    port: Annotated[Whole, Field(ge=0, le=65535)] = 0
 
 
 class Term(_Section):
@@ -280,10 +296,10 @@ class Retention(_Section):
     """How long we keep whom; purging is off by default and reports who would go (P10)."""
 
     purge: bool = False
-    pending_days: Annotated[int, Field(ge=1)] = 30
-    renewal_months: Annotated[int, Field(ge=1)] = 35
-    expiry_months: Annotated[int, Field(ge=1)] = 37
-    event_days: Annotated[int, Field(ge=1)] = 30
+    pending_days: Annotated[Whole, Field(ge=1)] = 30
+    renewal_months: Annotated[Whole, Field(ge=1)] = 35
+    expiry_months: Annotated[Whole, Field(ge=1)] = 37
+    event_days: Annotated[Whole, Field(ge=1)] = 30
 
 
 # RFC 5321 §4.5.3.1.1 gives 64 octets; a token takes 41, and more as runs are counted: 48 at most.

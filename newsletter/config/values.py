@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Mapping
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, AllowInfNan, BeforeValidator
 from pydantic_core import PydanticCustomError
 
 _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
@@ -88,6 +89,12 @@ def _check_database(value: str) -> str:
     return value
 
 
+def check_port(parts: SplitResult) -> None:
+    """Refuse a port that nobody listens on; urllib's ValueError says what is wrong with others."""
+    if parts.port == 0:
+        raise ValueError("Port out of range 1-65535")
+
+
 def _check_relay(value: str) -> str:
     """Return a relay's URL without its password, of a scheme that we speak, to a possible name."""
     if value == "embedded:":
@@ -100,7 +107,7 @@ def _check_relay(value: str) -> str:
             "must not carry a password; put it in NEWSLETTER_RELAY__PASSWORD "
             "(NEWSLETTER_RELAYS__0__PASSWORD for the first of [[relays]])"
         )
-    _ = parts.port  # urllib's ValueError says what is wrong with it
+    check_port(parts)
     try:
         parts.hostname.encode("idna")  # as the resolver and TLS do, where it is too late to say so
     except UnicodeError:
@@ -135,6 +142,38 @@ def _check_domain(value: str) -> str:
     return value
 
 
+def check_receiver(name: str, pace: object) -> None:
+    """Refuse a domain that no address has; tables below it show that its quotes are missing."""
+    whole = name
+    while isinstance(pace, Mapping) and pace and all(isinstance(v, Mapping) for v in pace.values()):
+        label, pace = next(iter(pace.items()))
+        whole += f".{label}"
+    if whole != name:
+        raise fault("has a dot, and needs quotes", whole, remedy=f"write {_quote(whole)}")
+    if not _LABELS.fullmatch(name) or "." not in name:
+        remedy = f"write the part behind the @, such as {_quote(_guess_domain(name))}"
+        raise fault("is the domain of no address", name, remedy=remedy)
+
+
+def _quote(domain: str) -> str:
+    return f'[relay.domains."{domain}"]'
+
+
+def _guess_domain(name: str) -> str:
+    try:  # addresses are kept in A-labels
+        guess = name.lstrip("@*.").rstrip(".").encode("idna").decode("ascii")
+    except UnicodeError:
+        guess = ""
+    return guess if _LABELS.fullmatch(guess) and "." in guess else "orange.fr"
+
+
+def _refuse_switch(value: object) -> object:
+    """Refuse the 1 that pydantic would take true for."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number, neither true nor false")  # noqa: TRY004 - pydantic's
+    return value
+
+
 Address = Annotated[str, AfterValidator(_check_address)]
 OptionalAddress = Annotated[str, AfterValidator(_check_optional_address)]
 Filled = Annotated[str, AfterValidator(_check_filled)]
@@ -146,3 +185,5 @@ RelayUrl = Annotated[str, AfterValidator(_check_relay)]
 OptionalHeaderName = Annotated[str, AfterValidator(_check_header_name)]
 OptionalSelector = Annotated[str, AfterValidator(_check_selector)]
 OptionalDomain = Annotated[str, AfterValidator(_check_domain)]
+Whole = Annotated[int, BeforeValidator(_refuse_switch)]
+Amount = Annotated[float, BeforeValidator(_refuse_switch), AllowInfNan(False)]

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
-from newsletter.config import Relay, Settings
+from newsletter.config import Relay, Settings, require_passwords
 from newsletter.delivery.pacing import domain_of
 from newsletter.delivery.smtp_greeting import Credentials, Terms
 from newsletter.delivery.states import Stage
@@ -68,7 +68,11 @@ class Endpoint:
 
 @contextmanager
 def open_endpoints(settings: Settings) -> Iterator[tuple[Endpoint, ...]]:
-    """Yield the relays of the settings; the embedded one lives as long as the block."""
+    """Yield the relays of the settings; the embedded one lives as long as the block.
+
+    Raise ConfigError for an account without a password.
+    """
+    require_passwords(settings)
     relays = (settings.relay, *settings.relays)
     # EHLO takes ASCII alone (RFC 5321 §2.3.5): A-labels, as in the message.
     name = domain_of(ascii_address(settings.sender.address, header="From"))
@@ -94,9 +98,10 @@ def _find_endpoint(relay: Relay, name: str) -> Endpoint:
 
 
 def _make_endpoint(relay: Relay, name: str, host: str, port: int, *, tls: bool) -> Endpoint:
-    user = unquote(urlsplit(relay.url).username or "")
     credentials = (
-        Credentials(user=user, password=relay.password, mechanism=relay.auth) if user else None
+        Credentials(user=relay.account, password=relay.password, mechanism=relay.auth)
+        if relay.account
+        else None
     )
     terms = Terms(
         name=name,
