@@ -8,6 +8,7 @@ In: settings, an engine, keys, the id of a run in ``dispatching``, a clock. Out:
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -16,7 +17,7 @@ from sqlalchemy import Connection, Engine
 
 from newsletter.audience.suppression import Reason
 from newsletter.config import Keys, Settings
-from newsletter.delivery import crash_points, processor, queue, states
+from newsletter.delivery import commits, crash_points, processor, queue, states
 from newsletter.delivery.departure import LEASE
 from newsletter.delivery.desk import Desk, Ending
 from newsletter.delivery.endpoints import Deadlines, Endpoint, open_endpoints
@@ -153,7 +154,7 @@ def settle_dead(engine: Engine, run: Run, now: datetime) -> None:
 def conclude(errand: Errand, run: Run) -> None:
     """Expire a run whose time is over, finish one with nothing left."""
     over = errand.clock() >= _deadline_of(run)
-    close(errand, run, Ending("expired" if over else ""))
+    _write_end(errand, run, Ending("expired" if over else ""))
 
 
 def _send_to_the_end(errand: Errand, run: Run, lease: Lease) -> Ending:
@@ -262,11 +263,25 @@ def _compile_edition(connection: Connection, settings: Settings, keys: Keys, run
 def close(errand: Errand, run: Run, ending: Ending, lease: Lease | None = None) -> Ending:
     """Write the end of a dispatch: expire, stop, let go, finish; return the end it came to.
 
+    Borne as long as a window is: a stop that is lost has the next dispatch do the same again.
     Nothing is written when it stopped for a person who let the run go on since: it ``goes_on``, for
     whoever sends meanwhile was told that the holder of the *lease* does so.
     """
-    now = errand.clock()
-    with database.write(errand.engine) as connection:
+    patience = commits.Patience()
+    while True:
+        try:
+            return _write_end(errand, run, ending, lease)
+        except StoreError as error:
+            if is_told_to_end(errand.stop):
+                patience.end()
+            if patience.is_over(error, time.monotonic()):
+                raise
+        time.sleep(commits.RETRY_S)
+
+
+def _write_end(errand: Errand, run: Run, ending: Ending, lease: Lease | None = None) -> Ending:
+    now, hurries = errand.clock(), is_told_to_end(errand.stop)
+    with database.write(errand.engine, hurries=hurries) as connection:
         if lease is not None and ending.reason == "stopped" and _goes_on(connection, run):
             return Ending(goes_on=True)
         if ending.reason == "expired" and not _expire(connection, errand, run, now):

@@ -108,13 +108,16 @@ def _limit_waits(engine: Engine, busy_timeout_ms: int) -> None:
 
 
 @contextmanager
-def write(engine: Engine) -> Iterator[Connection]:
+def write(engine: Engine, *, hurries: bool = False) -> Iterator[Connection]:
     """One transaction that may write: commits at the end, rolls back on any exception.
 
     Raise Busy when the database stays locked, StoreError for every other fault of the driver.
+    *hurries*: Busy is raised after half a second.
     """
-    with translated(engine), engine.begin() as connection:
-        yield connection
+    with translated(engine), engine.connect() as connection:
+        connection.execution_options(hurries=hurries)
+        with connection.begin():
+            yield connection
 
 
 def connect(engine: Engine) -> Connection:
@@ -127,8 +130,7 @@ def connect(engine: Engine) -> Connection:
 def write_on(connection: Connection, *, hurries: bool = False) -> Iterator[None]:
     """One transaction as ``write``, on a connection that is kept from one to the next.
 
-    After any exception the connection is to be closed: its server may be gone. *hurries*: Busy is
-    raised after half a second.
+    After any exception the connection is to be closed: its server may be gone.
     """
     connection.execution_options(hurries=hurries)
     with translated(connection.engine), connection.begin():

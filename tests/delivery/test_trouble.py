@@ -9,12 +9,13 @@ from datetime import timedelta
 from itertools import count
 
 import pytest
-from sqlalchemy import create_engine, event, text
+from sqlalchemy import create_engine, event, select, text
 
 from newsletter.delivery import commits
+from newsletter.delivery.desk import Desk
 from newsletter.delivery.dispatch import dispatch
 from newsletter.errors import StoreError
-from newsletter.store import database, ledger, windows
+from newsletter.store import database, ledger, runs, schema, windows
 from tests.delivery.scenery import judge, once_accepted, start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
 from tests.waiting import wait_until
@@ -91,6 +92,62 @@ def test_a_full_disk_ends_the_dispatch_with_an_error_and_a_later_one_goes_on(
     assert 0 < len(sink.accepted()) < 400
     assert dispatch(relay, sqlite_engine, keys, run_id, clock=lambda: now).finished
     judge(sqlite_engine, run_id, sink, 400)
+
+
+@pytest.fixture
+def refused(start_sink, settings, engine, now, monkeypatch):
+    """A run whose relay refuses the password, and a database locked from that moment on.
+
+    *on_refusal* is called at each refusal of the database, with what lets it go.
+    """
+    monkeypatch.setattr(commits, "RETRY_S", 0.01)
+    url = engine.url.render_as_string(hide_password=False)
+    impatient = database.open_engine(url, busy_timeout_ms=20)
+    sink = start_sink(Manners(auth=("PLAIN",)))
+    relay = with_relay(
+        settings, sink.url.replace("//", "//moi@"), password="faux", connections=1, window=0
+    )
+    run_id = start_run(engine, now, readers=5)
+    holder = engine.connect()
+    real_end = Desk.end
+
+    def end(desk, ending):
+        row = select(schema.run.c.id).where(schema.run.c.id == run_id)
+        holder.execute(row.with_for_update())
+        real_end(desk, ending)
+
+    def dispatch_refused(keys, on_refusal, **given):
+        event.listen(impatient, "handle_error", lambda _: on_refusal(holder.rollback))
+        with monkeypatch.context() as patch:
+            patch.setattr(Desk, "end", end)
+            return dispatch(relay, impatient, keys, run_id, clock=lambda: now, **given)
+
+    yield run_id, dispatch_refused
+    holder.close()
+    impatient.dispose()
+
+
+def test_a_stop_is_written_once_the_database_is_free_again(refused, engine, keys):
+    run_id, dispatch_refused = refused
+    refusals = count(1)
+
+    def let_go_of_the_third(free):
+        if next(refusals) == 3:
+            free()
+
+    assert dispatch_refused(keys, let_go_of_the_third).reason == "configuration"
+    assert next(refusals) == 4
+    with database.read(engine) as connection:
+        run = runs.read_run_by_id(connection, run_id)
+    assert (run.stopped, run.reason) == (True, "configuration")
+
+
+def test_a_stop_flag_ends_a_dispatch_that_cannot_write_its_end(refused, keys):
+    _, dispatch_refused = refused
+    stop = threading.Event()
+    result = dispatch_refused(keys, lambda _: stop.set(), stop=stop)
+    assert (result.reason, result.tally.pending) == ("terminated", 5)
+    assert "locked" in result.problem
 
 
 def test_postgresql_that_drops_every_session_is_asked_again(
