@@ -1,7 +1,8 @@
 """Tells the editors: held, missed, reminded, ended, stopped; each thing once.
 
 In: a connection inside a transaction of the caller, a run, `now`. Out: letters queued, in that
-transaction. Never: the same notice twice for one (run, reason), nor a letter to a reader.
+transaction. Never: the same notice twice for one (run, reason), unless the run stopped itself again
+after a person had let it go on; nor a letter to a reader.
 """
 
 from __future__ import annotations
@@ -65,13 +66,13 @@ def has_endings(connection: Connection, now: datetime) -> bool:
     return any(
         (run.stopped and run.reason in _PROBLEMS)
         or (run.state is RunState.DONE and runs.chore_done_at(connection, _told(run)) is None)
-        for run in runs.runs_since(connection, now - TOLD_WITHIN)
+        for run in runs.ended_since(connection, now - TOLD_WITHIN)
     )
 
 
 def tell_endings(connection: Connection, settings: Settings, now: datetime) -> None:
     """Tell how the runs of the last days ended, or why one was stopped by the machine."""
-    for run in runs.runs_since(connection, now - TOLD_WITHIN):
+    for run in runs.ended_since(connection, now - TOLD_WITHIN):
         if run.state is RunState.DONE and runs.claim_once(connection, _told(run), now):
             _tell_finished(connection, settings, run, now)
         elif run.stopped and run.reason in _PROBLEMS:
@@ -84,7 +85,13 @@ def tell_endings(connection: Connection, settings: Settings, now: datetime) -> N
                 problem=problem,
                 reopenable=running.count_reopenable(connection, run.id),
             )
-            _queue(connection, settings, ("stopped", f"{_name(run)}:{run.reason}"), words, now)
+            _queue(connection, settings, ("stopped", _name_stop(connection, run)), words, now)
+
+
+def _name_stop(connection: Connection, run: Run) -> str:
+    """Name this stop: the same reason once more, after a person let the run go on, is another."""
+    count = ledger.count_stops(connection, run.id, run.reason)
+    return f"{_name(run)}:{run.reason}" + (f":{count}" if count > 1 else "")
 
 
 def _tell_finished(connection: Connection, settings: Settings, run: Run, now: datetime) -> None:

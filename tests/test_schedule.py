@@ -475,6 +475,41 @@ def test_a_stop_by_the_machine_is_told_once(engine, desk, approved):
     assert len(desk.letters("stopped")) == 2
 
 
+def test_the_same_stop_after_a_person_let_the_run_go_on_is_told_again(engine, desk, approved):
+    desk.tick(SLOT)
+    for minutes in (1, 3):
+        with database.write(engine) as connection:
+            for _ in range(2):  # two workers come to the same end
+                ledger.stop_run(connection, desk.run().id, reason="policy", now=SLOT)
+        desk.tick(SLOT + minutes * MINUTE)
+        desk.tick(SLOT + minutes * MINUTE + SECOND)
+        running.go_on(engine, ISSUE)
+    assert len(desk.letters("stopped")) == 4
+
+
+@pytest.fixture
+def sent_late(settings, engine, desk, approved):
+    """An issue sent by hand three days after its slot."""
+    edition = running.edition_to_send(settings, engine, ISSUE, today=SLOT.date())
+    return running.start(settings, engine, edition, slot_at=SLOT, now=SLOT + 3 * DAY)
+
+
+def test_a_stop_by_the_machine_is_told_however_late_the_issue_left(engine, desk, sent_late):
+    with database.write(engine) as connection:
+        ledger.stop_run(connection, desk.run().id, reason="policy", now=SLOT + 3 * DAY)
+    desk.tick(SLOT + 3 * DAY + MINUTE)
+    assert len(desk.letters("stopped")) == 2
+
+
+def test_the_end_is_told_however_late_the_issue_left(engine, desk, sent_late):
+    with database.write(engine) as connection:
+        connection.execute(update(schema.delivery).values(state="unknown"))
+        assert ledger.finish(connection, desk.run().id, now=SLOT + 3 * DAY)
+    for minutes in (1, 2):
+        desk.tick(SLOT + 3 * DAY + minutes * MINUTE)
+    assert len(desk.letters("finished")) == 2
+
+
 def test_a_letter_says_how_the_refused_of_a_stopped_run_get_it(engine, desk, approved):
     desk.tick(SLOT)
     table = schema.delivery

@@ -347,21 +347,31 @@ def expire(connection: Connection, run_id: int, *, now: datetime) -> int:
 
 
 def stop_run(connection: Connection, run_id: int, *, reason: str, now: datetime) -> None:
-    """Make the dispatcher claim nobody more, until ``go_on``; *reason* says who wants it."""
-    connection.execute(
+    """Make the dispatcher claim nobody more, until ``go_on``; *reason* says who wants it.
+
+    Of several workers that stop it for one reason, only the first does: it is one stop.
+    """
+    stands = _run.c.stopped & (_run.c.reason == reason)
+    stopped = connection.execute(
         update(_run)
-        .where(_run.c.id == run_id, _run.c.state == RunState.DISPATCHING)
+        .where(_run.c.id == run_id, _run.c.state == RunState.DISPATCHING, ~stands)
         .values(stopped=True, reason=reason)
     )
-    add_event(connection, "run_stopped", run_id=run_id, now=now, detail=reason)
+    if stopped.rowcount:
+        add_event(connection, "run_stopped", run_id=run_id, now=now, detail=reason)
 
 
 def was_stopped(connection: Connection, run_id: int, reason: str) -> bool:
     """True when the run was stopped for this *reason*, whoever let it go on since."""
-    found = exists().where(
+    return count_stops(connection, run_id, reason) > 0
+
+
+def count_stops(connection: Connection, run_id: int, reason: str) -> int:
+    """Return how many times the run was stopped for this *reason*."""
+    stops = select(func.count()).where(
         _event.c.run_id == run_id, _event.c.kind == "run_stopped", _event.c.detail == reason
     )
-    return bool(connection.scalar(select(found)))
+    return connection.scalar(stops) or 0
 
 
 def go_on(connection: Connection, run_id: int) -> None:

@@ -78,6 +78,16 @@ def runs_since(connection: Connection, start: datetime) -> tuple[Run, ...]:
     return tuple(_to_run(row) for row in rows)
 
 
+def ended_since(connection: Connection, start: datetime) -> tuple[Run, ...]:
+    """Return the runs done not before *start*, and all that stand still, whatever their slot."""
+    is_over = (_run.c.state == RunState.DONE) & (_run.c.finished_at >= start)
+    stands = (_run.c.state == RunState.DISPATCHING) & _run.c.stopped
+    rows = connection.execute(
+        select(_run).where(is_over | stands).order_by(_run.c.slot_at, _run.c.id)
+    )
+    return tuple(_to_run(row) for row in rows)
+
+
 def settled_since(connection: Connection, start: datetime) -> set[IssueId]:
     """Return the issues of slots not before *start* that have begun, or were skipped."""
     return {

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import select, update
 
 from newsletter.model import IssueId, RunState
-from newsletter.store import database, runs, schema
+from newsletter.store import database, ledger, runs, schema
 
 ISSUE = IssueId("2026-05-07")
 HOUR = timedelta(hours=1)
@@ -66,6 +66,22 @@ def test_runs_are_listed_from_an_instant_on(engine, run, now):
         assert [found.id for found in runs.runs_since(connection, now)] == [run.id]
         assert runs.runs_since(connection, now + HOUR) == ()
         assert runs.unfinished_runs(connection) == ()
+
+
+def test_a_run_is_listed_by_its_end_not_by_its_slot(engine, run, now):
+    def ended(start):
+        with database.read(engine) as connection:
+            return [found.id for found in runs.ended_since(connection, start)]
+
+    begin(engine, run, now)
+    assert ended(now) == []
+    late = now + timedelta(days=9)
+    with database.write(engine) as connection:
+        ledger.stop_run(connection, run.id, reason="policy", now=late)
+    assert ended(late + HOUR) == [run.id]  # it stands still
+    with database.write(engine) as connection:
+        connection.execute(update(schema.run).values(state="done", stopped=False, finished_at=late))
+    assert (ended(late), ended(late + HOUR)) == ([run.id], [])
 
 
 def test_the_identity_is_replaced_and_keeps_the_day_of_birth(engine, now):
