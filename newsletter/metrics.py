@@ -170,11 +170,21 @@ def serve_figures(
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            self.wfile.write(self._begin())
+
+        def do_HEAD(self) -> None:
+            """Monitors of uptime ask so: the status is the answer."""
+            self._begin()
+
+        def _begin(self) -> bytes:
+            """Send status and headers; return the body that a GET has below them."""
             status, text = _answer(self.path, settings, engine, clock())
+            body = text.encode()
             self.send_response(status)
             self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(text.encode())
+            return body
 
         def log_message(self, *_: object) -> None:
             """Say nothing: a scraper asks every few seconds."""

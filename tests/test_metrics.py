@@ -1,4 +1,5 @@
 from datetime import timedelta
+from socket import create_connection
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -82,6 +83,24 @@ def test_health_and_figures_are_served_on_loopback(settings, beating, now):
             urlopen(f"{base}/other")
         refused.value.close()
         assert refused.value.code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "hours", "status"),
+    [("/healthz", 0, 200), ("/healthz", 1, 503), ("/metrics", 1, 200), ("/other", 0, 404)],
+)
+def test_a_monitor_that_asks_for_the_head_alone_gets_the_status_and_no_body(
+    settings, beating, now, path, hours, status
+):
+    with (
+        serve_figures(settings, beating, 0, lambda: now + timedelta(hours=hours)) as port,
+        create_connection(("127.0.0.1", port)) as asking,
+        asking.makefile("rb") as answer,
+    ):
+        asking.sendall(f"HEAD {path} HTTP/1.0\r\n\r\n".encode())
+        said = answer.read()
+    head, _, body = said.partition(b"\r\n\r\n")
+    assert (int(head.split()[1]), b"Content-Length: " in head, body) == (status, True, b"")
 
 
 def test_a_dead_schedule_is_unhealthy(settings, beating, now):
