@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from newsletter.delivery import states
+from newsletter.delivery.canary import Canary, open_canary
 from newsletter.delivery.commits import RETRY_S, Commits, Outcome, Patience
 from newsletter.delivery.flights import Flight, Supply
 from newsletter.delivery.lanes import Lane
@@ -53,15 +54,6 @@ class Ending:
 
 
 RESTED = Ending("rested")  # no other batch came
-
-
-@dataclass(slots=True)
-class _Canary:
-    """What became of the share that goes first, in former dispatches as well."""
-
-    answered: int
-    taken: int
-    refused: int
 
 
 class Desk:
@@ -142,12 +134,11 @@ class Desk:
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.sleep(0)  # transports close in the next turn of the loop
 
-    def _open_canary(self) -> _Canary | None:
+    def _open_canary(self) -> Canary | None:
         if not self._job.canary:
             return None
         self._supply.budget = self._job.canary
-        tally = self._job.tally
-        return _Canary(tally.sent + tally.refused, tally.sent, tally.refused)
+        return open_canary(self._job.tally)
 
     # --- readers
 
@@ -263,7 +254,8 @@ class Desk:
         step = states.step(verdict, tries=row.tries, drops=row.drops, now=self._job.clock())
         self._commits.record(flight, step, str(reply) if reply is not None else "")
         self._pace(flight, verdict, reply, route)
-        self._count_canary(verdict)
+        if self._canary is not None:
+            self._canary.count(verdict)
         self._look_for_end()
         if reply is None:
             return
@@ -295,13 +287,6 @@ class Desk:
             if not verdict.close:  # a 421 is judged by what its connection has carried
                 self.on_route_failed(route, RelayError(str(reply), host=route.endpoint.host))
                 route.quiet_until = route.retry_at
-
-    def _count_canary(self, verdict: Verdict) -> None:
-        canary = self._canary
-        if canary is not None and verdict.blame is not Blame.CONNECTION:
-            canary.answered += 1
-            canary.taken += verdict.state is DeliveryState.SENT
-            canary.refused += verdict.state is DeliveryState.REFUSED
 
     def on_connected(self, route: Route) -> None:
         """A lane got through: the others of its relay, who waited for that, may follow."""
@@ -429,12 +414,12 @@ class Desk:
         elif self._supply.is_dry and not (self._is_closing_pass or self._rest_timer):
             self._begin_closing_pass()
 
-    def _judge_canary(self, canary: _Canary) -> None:
+    def _judge_canary(self, canary: Canary) -> None:
         self._canary, self._supply.budget = None, None
-        if states.canary_dies(canary.refused, canary.answered):
+        if canary.is_dead:
             said = f"{canary.refused} of the first {canary.answered} readers were refused"
             self.end(Ending("canary", said, stops_run=True))
-        elif states.canary_sings(canary.taken, canary.answered):
+        elif canary.sings:
             self._loop.call_soon(self._wake)
         else:  # put off: the next dispatch asks a few more, before all the others
             self.end(Ending())

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine
 
 from newsletter.audience.suppression import Reason
 from newsletter.config import Keys, Settings
-from newsletter.delivery import commits, crash_points, processor, queue, states
+from newsletter.delivery import canary, commits, crash_points, processor, queue, states
 from newsletter.delivery.departure import LEASE
 from newsletter.delivery.desk import Desk, Ending
 from newsletter.delivery.endpoints import Deadlines, Endpoint, open_endpoints
@@ -171,7 +171,7 @@ def _send_to_the_end(errand: Errand, run: Run, lease: Lease) -> Ending:
 def _send(errand: Errand, run: Run, lease: Lease) -> Ending:
     with database.read(errand.engine) as connection:
         tally = ledger.tally(connection, run.id)
-        canary = _count_canary(connection, run, tally)
+        first = _count_canary(connection, run, tally)
     if errand.clock() >= _deadline_of(run):
         return Ending("expired")
     if not tally.pending:
@@ -179,17 +179,14 @@ def _send(errand: Errand, run: Run, lease: Lease) -> Ending:
     with processor.one_core() as cores, open_endpoints(errand.settings) as endpoints:
         begin(errand, lease, endpoints)
         job = make_job(errand, run, lease, endpoints)
-        job = replace(job, tally=tally, cores=cores, canary=canary)
+        job = replace(job, tally=tally, cores=cores, canary=first)
         return asyncio.run(_run(job))
 
 
 def _count_canary(connection: Connection, run: Run, tally: Tally) -> int:
-    """Return how many of the share that goes first are still to be heard of.
-
-    Nobody once it died: a person has let the others go.
-    """
-    left = states.canary_size(tally.audience) - tally.sent - tally.refused
-    return 0 if left <= 0 or ledger.was_stopped(connection, run.id, "canary") else left
+    """Return how many go first: nobody once the canary died, for a person let the others go."""
+    left = canary.count_missing(tally)
+    return 0 if left and ledger.was_stopped(connection, run.id, "canary") else left
 
 
 def begin(errand: Errand, lease: Lease, endpoints: tuple[Endpoint, ...]) -> None:

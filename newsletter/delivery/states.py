@@ -320,25 +320,6 @@ def doubts_run(missing: int, readers: int) -> bool:
 # Why a dispatcher stops a run by itself, until a person goes on with it.
 SELF_STOPS = frozenset({"policy", "configuration", "canary"})
 
-CANARY_AUDIENCE = 5_000  # below, the canary would be the audience
-CANARY_SHARE = 0.01
-CANARY_MAX_FAILURES = 0.02
-
-
-def canary_size(audience: int) -> int:
-    """Return how many readers go first, alone, before the others; 0 for none."""
-    return int(audience * CANARY_SHARE) if audience >= CANARY_AUDIENCE else 0
-
-
-def canary_dies(refused: int, answered: int) -> bool:
-    """True when the first share went so badly that a person must look."""
-    return refused > CANARY_MAX_FAILURES * answered
-
-
-def canary_sings(taken: int, answered: int) -> bool:
-    """True when the first share went well enough to let the others go: most were not put off."""
-    return taken > answered / 2
-
 
 # --- the picture ---------------------------------------------------------------------------------
 

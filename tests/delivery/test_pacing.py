@@ -469,8 +469,8 @@ def test_a_relay_slowed_down_keeps_to_it_when_its_share_grows():
 @pytest.fixture
 def canary(monkeypatch, sqlite_engine, settings, keys, now):
     """Dispatch to a hundred readers, of whom ten go first."""
-    monkeypatch.setattr("newsletter.delivery.states.CANARY_AUDIENCE", 100)
-    monkeypatch.setattr("newsletter.delivery.states.CANARY_SHARE", 0.1)
+    monkeypatch.setattr("newsletter.delivery.canary.MIN_AUDIENCE", 100)
+    monkeypatch.setattr("newsletter.delivery.canary.SHARE", 0.1)
     run_id = start_run(sqlite_engine, now, readers=100)
 
     def go(sink):

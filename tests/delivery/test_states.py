@@ -205,19 +205,6 @@ def test_a_run_of_which_most_readers_vanish_is_doubted(missing, readers, doubted
     assert states.doubts_run(missing, readers) is doubted
 
 
-def test_the_canary_is_one_percent_of_a_large_audience_and_dies_above_two_percent():
-    assert states.canary_size(4_999) == 0
-    assert states.canary_size(20_000) == 200
-    assert not states.canary_dies(4, 200)
-    assert states.canary_dies(5, 200)
-
-
-def test_a_canary_that_is_put_off_does_not_sing():
-    assert states.canary_sings(101, 200)
-    assert not states.canary_sings(100, 200)
-    assert not states.canary_sings(0, 0)
-
-
 def test_every_verdict_is_a_transition_of_the_table():
     for stage, reply, *_ in TABLE:
         step = states.step(classify(stage, reply), tries=0, drops=2, now=NOW)
