@@ -4,6 +4,7 @@ from datetime import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import make_url
 
 from newsletter import config
 from newsletter.errors import ConfigError
@@ -131,6 +132,19 @@ def test_a_public_address_must_be_https(write):
         ("[relay]\nurl = 'smtp://a\u0627b.example'\n", "relay.url: names no possible host"),
         ("[[relays]]\nurl = 'smtp://relay..example'\n", "relays.0.url: names no possible host"),
         ("[database]\nurl = 'sqlite://'\n", "database.url: must begin with sqlite:///"),
+        ("[database]\nurl = 'sqlite:///a.db?foo=bar'\n", "database.url: takes no options"),
+        *(
+            (f"[database]\nurl = 'postgresql+psycopg://{place}'\n", f"database.url: {said}")
+            for place, said in (
+                ("u@h:abc/x", "is not the URL of a database"),
+                ("u@h:/x", "is not the URL of a database"),
+                ("u@[::1/x", "is not the URL of a database"),
+                ("u@::1/x", "is not the URL of a database"),
+                ("u@h1:5432,h2:5433/x", "is not the URL of a database"),
+                ("u@h:0/x", "Port out of range"),
+                ("u@h:65536/x", "Port out of range"),
+            )
+        ),
         ("[approval]\nneeded = 0\n", "approval.needed: must be greater than or equal to 1"),
         ("[[approval]]\nneeded = 1\n", "approval: must be one table: write [approval]"),
         ("[people]\nname = 'x'\n", "people: must be a list of tables: write [[people]]"),
@@ -413,10 +427,30 @@ def test_a_password_in_a_file_that_others_read_is_refused(write, extra, variable
     assert config.load_settings(path, environ={})
 
 
+def test_an_at_sign_in_the_password_of_a_database_is_told_how_to_be_written(write):
+    variable = {"NEWSLETTER_DATABASE__URL": "postgresql+psycopg://u:p@rt@h/x"}
+    error = refusal(write(), variable)
+    assert (error.path, "p@rt" in str(error)) == ("NEWSLETTER_DATABASE__URL", False)
+    assert "%40" in str(error)
+
+
 def test_a_database_without_a_password_may_stand_in_a_file_that_others_read(write):
     path = write("[database]\nurl = 'postgresql+psycopg://us@db.example:5432/x'\n")
     path.chmod(0o644)
     assert config.load_settings(path, environ={})
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["", "/x", "h", "h/x", "u@h:5432/x", "u@[::1]:5432/x", "u@[::1]/x", "u@h1,h2/x", "u:p%40w@h/x",
+     "u:p/w?[@h:1/x", "u@%2Frun%2Fpostgresql/x", "/x?host=/run/postgresql", "u@h/x?sslmode=require",
+     "u@h/x?host=a:1&host=b:2"],
+)  # fmt: skip
+def test_a_database_may_stand_wherever_sqlalchemy_finds_it(write, place):
+    url = f"postgresql+psycopg://{place}"
+    assert make_url(url)
+    environ = {"NEWSLETTER_DATABASE__URL": url}
+    assert config.load_settings(write(), environ=environ).database_url == url
 
 
 def test_a_password_in_the_relay_url_is_refused(write):

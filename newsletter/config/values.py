@@ -21,6 +21,11 @@ _ADDRESS = re.compile(rf"{_ATEXT}(?:\.{_ATEXT})*@[^\s@<>()\[\]\\,;:\"]+")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
 # RFC 2919: a dotted name, which `List-Id` puts between < and >.
 _LIST_ID = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+")
+# User and password as SQLAlchemy cuts them; then a host, several, or none, and a port in digits.
+_POSTGRESQL = re.compile(
+    r"postgresql\+psycopg://(?:[^:/]*(?::[^@]*)?@)?(?:\[[^\[\]/?@]+\]|[^\[\]/:?@]*)"
+    r"(?::(?P<port>[0-9]{1,9}))?(?:/[^?]*)?(?:\?.*)?"
+)
 # RFC 5321 §4.1.2, which RFC 6376 §3.1 takes for selectors as well.
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _LABELS = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
@@ -86,7 +91,22 @@ def _check_database(value: str) -> str:
     sqlite = value.startswith("sqlite:///") and value not in {"sqlite:///", "sqlite:///:memory:"}
     if not sqlite and not value.startswith("postgresql+psycopg://"):
         raise ValueError("must begin with sqlite:/// and a file, or postgresql+psycopg://")
+    if sqlite and "?" in value:
+        raise ValueError("takes no options; take out the ? and what stands behind it")
+    if not sqlite:
+        _check_postgresql(value)
     return value
+
+
+def _check_postgresql(value: str) -> None:
+    found = _POSTGRESQL.fullmatch(value)
+    if not found:
+        raise ValueError(
+            "is not the URL of a database; write postgresql+psycopg://user@host:5432/name, "
+            "with %40 for an @ in a password"
+        )
+    if found["port"] and not 0 < int(found["port"]) < 65536:
+        raise ValueError("Port out of range 1-65535")
 
 
 def check_port(parts: SplitResult) -> None:

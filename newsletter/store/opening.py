@@ -6,16 +6,30 @@ database written by a newer version is refused untouched.
 
 from __future__ import annotations
 
+import re
+
 from sqlalchemy import Connection, Engine, inspect, text
 
-from newsletter.config import Settings
-from newsletter.errors import StoreError
+from newsletter.config import FILE_NAME, Settings
+from newsletter.errors import ConfigError, NewsletterError, StoreError
 from newsletter.store import database
 from newsletter.store.migrations import HEAD
 
+# What a URL to be mended is told by the server, in English or in French (3D000, 28000, 28P01: libpq
+# hands on no SQLSTATE of a refused connection), or by libpq before it asks one.
+_WRONG_URL = re.compile(
+    r"(?:database|role) \S+ does not exist|password authentication failed|no password supplied"
+    r"|no pg_hba\.conf entry|(?:base de données|rôle) « .* » n'existe pas"
+    r"|authentification par mot de passe échouée|aucune entrée dans pg_hba\.conf"
+    r"|invalid connection option|invalid \S+ value: |invalid integer value "
+)
+
 
 def open_store(settings: Settings) -> Engine:
-    """Return the publication's Engine; create or upgrade the tables when they are not current."""
+    """Return the publication's Engine; create or upgrade the tables when they are not current.
+
+    Raise ConfigError when the server refuses what database.url says, StoreError for other faults.
+    """
     url = settings.database_url
     if path := database.sqlite_path(url):
         try:
@@ -25,11 +39,28 @@ def open_store(settings: Settings) -> Engine:
                 f"the folder cannot be made: {error.strerror}", path=str(path.parent)
             ) from None
     engine = database.open_engine(url)
-    with database.read(engine) as connection:
-        current = _read_version(connection)
+    try:
+        with database.read(engine) as connection:
+            current = _read_version(connection)
+    except StoreError as error:
+        raise _blame_url(error, settings) from error
     if current != HEAD:
         upgrade(engine)
     return engine
+
+
+def _blame_url(error: StoreError, settings: Settings) -> NewsletterError:
+    """Return the error to raise: trying again does not mend a wrong name or password."""
+    found = _WRONG_URL.search(error.message)
+    if not found:
+        return error
+    said = re.split(r"FATAL ?:|connection is bad:|refused:", error.message)[-1].strip()
+    return ConfigError(
+        f"database.url: {said}",
+        key="database.url",
+        path=str(settings.root / FILE_NAME),
+        remedy="mend database.url there, or NEWSLETTER_DATABASE__URL",
+    )
 
 
 def upgrade(engine: Engine) -> None:

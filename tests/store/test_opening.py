@@ -10,9 +10,10 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from procrastinate.schema import SchemaManager
-from sqlalchemy import create_engine, insert, inspect, select, text
+from sqlalchemy import create_engine, insert, inspect, make_url, select, text
+from sqlalchemy.exc import OperationalError
 
-from newsletter.errors import StoreError
+from newsletter.errors import ConfigError, StoreError
 from newsletter.store import database, opening, schema
 from newsletter.store.migrations import HEAD
 from tests.waiting import wait_until
@@ -117,6 +118,50 @@ def test_opening_twice_keeps_what_is_there(settings):
     with database.read(second) as connection:
         assert connection.scalar(select(schema.instance.c.id)) == "a"
     second.dispose()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"database": "nowhere"}, 'database "nowhere" does not exist'),
+        ({"username": "nobody"}, 'role "nobody" does not exist'),
+        ({"query": {"foo": "bar"}}, 'invalid connection option "foo"'),
+        ({"query": {"sslmode": "bogus"}}, 'invalid sslmode value: "bogus"'),
+    ],
+)
+def test_a_url_that_the_server_refuses_is_a_setting_to_be_mended(
+    settings, postgres_server, change, said
+):
+    url = make_url(postgres_server).set(**({"database": "postgres"} | change))
+    with pytest.raises(ConfigError) as caught:
+        opening.open_store(with_database(settings, url.render_as_string(hide_password=False)))
+    error = caught.value
+    assert (error.message, error.key) == (f"database.url: {said}", "database.url")
+    assert error.path.endswith("newsletter.toml")
+    assert "NEWSLETTER_DATABASE__URL" in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ('FATAL:  password authentication failed for user "letter"', ConfigError),
+        ("FATAL:  authentification par mot de passe échouée pour l'utilisateur « letter »",
+         ConfigError),
+        ("FATAL:  la base de données « letter » n'existe pas", ConfigError),
+        ("FATAL:  the database system is starting up", StoreError),
+        ("FATAL:  sorry, too many clients already", StoreError),
+        ("Connection refused", StoreError),
+    ],
+)  # fmt: skip
+def test_only_what_trying_again_does_not_mend_is_a_setting(settings, monkeypatch, said, kind):
+    def refuse(_connection):
+        cause = Exception(f'connection failed: connection to server at "db", port 5432: {said}')
+        raise OperationalError("", None, cause)
+
+    monkeypatch.setattr(opening, "_read_version", refuse)
+    with pytest.raises(kind) as caught:
+        opening.open_store(settings)
+    assert ("NEWSLETTER_DATABASE__URL" in caught.value.remedy) is (kind is ConfigError)
 
 
 def test_a_database_of_a_newer_version_is_refused_untouched(settings):
