@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from newsletter.sending import Sent
 
 
-# Why a dispatch stops a run: nobody goes on before the cause is mended.
-NEEDS_MENDING = frozenset({"policy", "configuration", "canary"})
-
 By = Annotated[
     str, typer.Option("--by", metavar="NAME", help="Who says so (default: your login name).")
 ]
@@ -119,11 +116,13 @@ def _settled(tally: Tally) -> int:
 
 def dispatch_code(result: DispatchResult | None) -> Exit:
     """Return the exit code of a dispatch (DESIGN 8); of none at all: done."""
+    from newsletter.delivery.states import SELF_STOPS
+
     if result is None or result.reason == "elsewhere":
         return Exit.DONE
     if result.reason == "relay":
         return Exit.OUTSIDE
-    if result.reason in NEEDS_MENDING:
+    if result.reason in SELF_STOPS:
         return Exit.DECIDE
     if not result.finished:
         return Exit.UNFINISHED
@@ -153,6 +152,8 @@ def _show_sent(engine: Engine, sent: Sent) -> None:
 
 def show_result(engine: Engine, issue_id: str, result: DispatchResult) -> None:
     """Say how a dispatch ended, and what is left to a person."""
+    from newsletter.delivery.states import SELF_STOPS
+
     if result.reason == "elsewhere":
         output.say(f"{issue_id}: another process is sending it; nothing to do here")
         return
@@ -167,7 +168,7 @@ def show_result(engine: Engine, issue_id: str, result: DispatchResult) -> None:
         output.say(
             f"    handed to the workers; newsletter report {issue_id} shows how far they are"
         )
-    _say_remedies(engine, result.run_id, issue_id, is_stopped=result.reason in NEEDS_MENDING)
+    _say_remedies(engine, result.run_id, issue_id, is_stopped=result.reason in SELF_STOPS)
     if not result.finished and result.reason in {"terminated", "stopped"}:
         output.say(f"    newsletter send {issue_id} goes on")
     if result.due_at:

@@ -35,7 +35,6 @@ from newsletter.store.ledger import GONE, LAST_ID, WAITING, Lease
 _run = schema.run
 _delivery = schema.delivery
 _subscriber = schema.subscriber
-_suppression = schema.suppression
 _event = schema.event
 _edition = schema.edition
 _DIALECTS = ("sqlite", "postgresql")
