@@ -11,7 +11,7 @@ import re
 from sqlalchemy import Connection, Engine, inspect, text
 
 from newsletter.config import FILE_NAME, Settings
-from newsletter.errors import ConfigError, NewsletterError, StoreError
+from newsletter.errors import ConfigError, StoreError
 from newsletter.store import database
 from newsletter.store.migrations import HEAD
 
@@ -21,7 +21,7 @@ _WRONG_URL = re.compile(
     r"(?:database|role) \S+ does not exist|password authentication failed|no password supplied"
     r"|no pg_hba\.conf entry|(?:base de données|rôle) « .* » n'existe pas"
     r"|authentification par mot de passe échouée|aucune entrée dans pg_hba\.conf"
-    r"|invalid connection option|invalid \S+ value: |invalid integer value "
+    r"|invalid connection option|invalid \S+ value: |bad value for "
 )
 
 
@@ -43,17 +43,16 @@ def open_store(settings: Settings) -> Engine:
         with database.read(engine) as connection:
             current = _read_version(connection)
     except StoreError as error:
-        raise _blame_url(error, settings) from error
+        if _WRONG_URL.search(error.message):
+            raise _blame_url(error, settings) from error
+        raise
     if current != HEAD:
         upgrade(engine)
     return engine
 
 
-def _blame_url(error: StoreError, settings: Settings) -> NewsletterError:
+def _blame_url(error: StoreError, settings: Settings) -> ConfigError:
     """Return the error to raise: trying again does not mend a wrong name or password."""
-    found = _WRONG_URL.search(error.message)
-    if not found:
-        return error
     said = re.split(r"FATAL ?:|connection is bad:|refused:", error.message)[-1].strip()
     return ConfigError(
         f"database.url: {said}",

@@ -99,8 +99,8 @@ def test_a_relay_that_fails_comes_with_a_way_on(place, monkeypatch):
 
 
 def test_a_canary_that_died_comes_with_its_reasons_and_a_way_on(place, monkeypatch):
-    monkeypatch.setattr("newsletter.delivery.states.CANARY_AUDIENCE", READERS)
-    monkeypatch.setattr("newsletter.delivery.states.CANARY_SHARE", 0.3)
+    monkeypatch.setattr("newsletter.delivery.canary.MIN_AUDIENCE", READERS)
+    monkeypatch.setattr("newsletter.delivery.canary.SHARE", 0.3)
     refuse(place, "550 5.2.1 disabled", stage="rcpt")
     code, out, _ = place.say("send", ISSUE, "--now")
     assert (code, "canary: 3 of the first 3 readers were refused" in out) == (Exit.DECIDE, True)

@@ -126,6 +126,7 @@ def test_opening_twice_keeps_what_is_there(settings):
         ({"database": "nowhere"}, 'database "nowhere" does not exist'),
         ({"username": "nobody"}, 'role "nobody" does not exist'),
         ({"query": {"foo": "bar"}}, 'invalid connection option "foo"'),
+        ({"query": {"connect_timeout": "abc"}}, "bad value for connect_timeout: 'abc'"),
         ({"query": {"sslmode": "bogus"}}, 'invalid sslmode value: "bogus"'),
     ],
 )
@@ -162,6 +163,7 @@ def test_only_what_trying_again_does_not_mend_is_a_setting(settings, monkeypatch
     with pytest.raises(kind) as caught:
         opening.open_store(settings)
     assert ("NEWSLETTER_DATABASE__URL" in caught.value.remedy) is (kind is ConfigError)
+    assert caught.value.__cause__ is not caught.value
 
 
 def test_a_database_of_a_newer_version_is_refused_untouched(settings):
