@@ -20,8 +20,8 @@ from newsletter.errors import ConfigError, NewsletterError, RelayError
 from newsletter.mail.dkim import dns_records
 from newsletter.metrics import HEARTBEAT_LIMIT, find_unclaimed
 from newsletter.model import Run
-from newsletter.running import is_copy
 from newsletter.store import database, opening, runs
+from newsletter.store.identity import is_copy
 
 # DNS text records of a name; an empty tuple when there are none; raises OSError without an answer.
 LookUp = Callable[[str], tuple[str, ...]]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime as dt
 import secrets
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -31,6 +30,7 @@ from newsletter.store import (
     content,
     database,
     examples,
+    identity,
     ledger,
     owners,
     runs,
@@ -143,7 +143,7 @@ def start(
     require_passwords(settings)
     load_signer(settings)
     day = local_day(now, settings)
-    with database.write(engine) as connection:
+    with identity.advancing(settings, engine) as connection:
         run = runs.ensure_run(connection, edition.issue_id, slot_at=slot_at, now=now)
         ledger.start_run(
             connection,
@@ -262,59 +262,42 @@ def is_restored(settings: Settings, engine: Engine, now: dt.datetime) -> bool:
 
     A database that never ran, beside no file, is given its identity first.
     """
-    path = settings.var_dir / "instance"
+    path = identity.path_of(settings)
     with database.read(engine) as connection:
-        fresh = runs.read_instance(connection) is None
+        fresh = runs.read_mark(connection) is None
     if fresh and not path.exists():
         with database.write(engine) as connection:
             runs.lock_instance(connection)
-            if runs.read_instance(connection) is None and not path.exists():
-                _give_identity(connection, path, now)
-    return is_copy(settings, engine)
+            if runs.read_mark(connection) is None and not path.exists():
+                _give_identity(settings, connection, now)
+    if identity.is_copy(settings, engine):
+        return True
+    identity.follow(settings, engine)
+    return False
 
 
-def is_copy(settings: Settings, engine: Engine) -> bool:
-    """True when the identity in the table is not that of the file beside it; writes nothing."""
-    with database.read(engine) as connection:
-        known = runs.read_instance(connection)
-    path = settings.var_dir / "instance"
-    return known != _read_identity(path) or (known is None and path.exists())
-
-
-def _give_identity(connection: Connection, path: Path, now: dt.datetime) -> None:
-    identity = secrets.token_hex(16)
-    runs.write_instance(connection, identity, now)
-    _write_identity(path, identity)
+def _give_identity(settings: Settings, connection: Connection, now: dt.datetime) -> None:
+    runs.write_instance(connection, secrets.token_hex(16), now)
+    mark = runs.read_mark(connection)
+    assert mark is not None  # written above
+    identity.write_file(settings, mark)
 
 
 def adopt(settings: Settings, engine: Engine, now: dt.datetime) -> bool:
     """Accept this database as the one that sends; False when it was that already.
 
     The new identity makes the database it was copied from a stranger here, should it come back.
-    What another machine was sending becomes unknown: nobody sends there any more.
+    What another machine was sending becomes unknown: nobody sends there any more. What was sent
+    after a backup had runs of which nothing is known here: their ids are given to no other.
     """
     restored = is_restored(settings, engine, now)
     with database.write(engine) as connection:
         given_up = owners.bury_strangers(connection, now=now)
         if restored:
             runs.lock_instance(connection)
-            _give_identity(connection, settings.var_dir / "instance", now)
+            _give_identity(settings, connection, now)
+            runs.skip_ids(connection)
     return restored or given_up > 0
-
-
-def _read_identity(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        return None
-
-
-def _write_identity(path: Path, identity: str) -> None:
-    """Replace the file whole: a crash leaves the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_text(identity + "\n", encoding="ascii")
-    fresh.replace(path)
 
 
 # --- reporting -----------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from newsletter.delivery.departure import Step, next_step
 from newsletter.errors import Conflict, Held, NewsletterError
 from newsletter.model import Edition, HeldReason, IssueId, Run, RunId, RunState
 from newsletter.running import Probe
-from newsletter.store import content, database, ledger, runs
+from newsletter.store import content, database, identity, ledger, runs
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +114,7 @@ def tick(
     with _kept(report, "schedule"):
         sends = not running.is_restored(settings, engine, now)
         scene = Scene(settings=settings, engine=engine, now=now, sends=sends, probe=probe)
-        with database.write(engine) as connection:
+        with identity.advancing(settings, engine) as connection:
             runs.beat(connection, now)
         for due in list_due(scene):
             with _kept(report, f"run {due.issue_id}"):
@@ -292,7 +292,7 @@ def at(
 
     Writes nothing and sends nothing (``run --at``).
     """
-    sends = not running.is_copy(settings, engine)
+    sends = not identity.is_copy(settings, engine)
     scene = Scene(settings=settings, engine=engine, now=instant, sends=sends, probe=probe)
     found = tuple(judge(scene, due)[0] for due in list_due(scene))
     return found or (next_departure(settings, engine, instant),)

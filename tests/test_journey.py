@@ -446,6 +446,39 @@ def test_a_copy_of_a_publication_holds_until_it_is_adopted(open_desk, start_sink
     assert (code, told["state"]) == (0, "due")
 
 
+@pytest.mark.parametrize("backup", ["before the run", "in the middle of it"])
+def test_a_backup_put_back_in_place_holds_until_it_is_adopted(
+    open_desk, start_sink, capsys, backup
+):
+    sink = start_sink()
+    place = begin(open_desk, sink, readers=12)
+    desk = place.desk
+    if backup == "in the middle of it":
+        killed = newsletter(desk.root, "run", **{crash_points.VARIABLE: "dot.after:5"})
+        killed.communicate(timeout=300)
+        assert killed.returncode == crash_points.EXIT_CODE
+    desk.engine.dispose()
+    file = Path(desk.engine.url.database)
+    shutil.copy(file, desk.root / "backup.db")
+    desk.tick(place.slot + 2 * HOUR)
+    assert desk.report(place.issue)["run"]["state"] == "done"
+    taken = Counter(readers_of(sink))
+    assert len(taken) == 12
+    desk.engine.dispose()
+    (desk.root / "backup.db").replace(file)
+
+    for minutes in (1, 2):
+        later = place.slot + 2 * HOUR + minutes * MINUTE
+        assert desk.tick(later) == [(place.issue, "held", "restored")]
+    code, told = desk.say(capsys, "send", place.issue, "--now")
+    assert (code, "restored" in told["error"]["message"]) == (1, True)
+    assert desk.say(capsys, "adopt") == (0, {"adopted": True})
+    if backup == "before the run":
+        assert desk.say(capsys, "skip", place.issue, "--reason", "sent before")[0] == 0
+        assert desk.tick(place.slot + 2 * HOUR + 3 * MINUTE) == []
+    assert Counter(readers_of(sink)) == taken
+
+
 def test_a_full_disk_is_one_clear_line_and_nothing_is_lost(open_desk, start_sink):
     """The files of the database may not grow: as on a full disk, every write beyond is refused."""
     sink = start_sink()

@@ -17,7 +17,7 @@ from newsletter.errors import (
     NotFound,
 )
 from newsletter.model import IssueId, RunState, Severity
-from newsletter.store import content, database, examples, runs, schema
+from newsletter.store import content, database, examples, identity, runs, schema
 from tests.delivery.scenery import claim_as, start_run, states_of
 from tests.pressroom import add_example, add_reader, open_publication, write_issue
 
@@ -399,12 +399,12 @@ def test_a_reason_to_skip_is_one_line(settings, engine, now):
 
 
 def test_a_new_database_gets_its_identity_once(settings, engine, now):
-    assert not running.is_copy(settings, engine)
+    assert not identity.is_copy(settings, engine)
     assert not running.is_restored(settings, engine, now)
-    identity = (settings.var_dir / "instance").read_text("ascii")
+    known = (settings.var_dir / "instance").read_text("ascii")
     assert not running.is_restored(settings, engine, now)
     assert not running.adopt(settings, engine, now)
-    assert (settings.var_dir / "instance").read_text("ascii") == identity
+    assert (settings.var_dir / "instance").read_text("ascii") == known
 
 
 @pytest.mark.parametrize("accident", ["lost", "other", "emptied"])
@@ -418,10 +418,33 @@ def test_a_copy_is_found_out_and_can_be_adopted(settings, engine, now, accident)
     else:
         with database.write(engine) as connection:
             connection.exec_driver_sql("DELETE FROM instance")
-    assert running.is_copy(settings, engine)
+    assert identity.is_copy(settings, engine)
     assert running.is_restored(settings, engine, now)
     assert running.adopt(settings, engine, now)
-    assert not running.is_copy(settings, engine)
+    assert not identity.is_copy(settings, engine)
+
+
+def test_adopting_gives_no_run_the_id_of_one_that_was_lost(settings, engine, now):
+    running.is_restored(settings, engine, now)
+    (settings.var_dir / "instance").unlink()
+    ids = []
+    for issue_id in ("2026-05-07", "2026-05-14"):
+        with database.write(engine) as connection:
+            ids.append(runs.ensure_run(connection, issue_id, slot_at=now, now=now).id)
+        assert running.adopt(settings, engine, now) is (issue_id == ISSUE)
+    with database.write(engine) as connection:
+        again = runs.ensure_run(connection, "2026-05-14", slot_at=now, now=now)
+        third = runs.ensure_run(connection, "2026-05-21", slot_at=now, now=now)
+    assert again.id == ids[1] >= ids[0] + runs.LOST_RUNS
+    assert ids[1] < third.id < ids[1] + runs.LOST_RUNS
+
+
+def test_a_new_database_beside_an_old_file_gives_no_old_id_again(settings, engine, now):
+    identity.write_file(settings, runs.Mark("0" * 32, 5))
+    assert running.adopt(settings, engine, now)
+    with database.write(engine) as connection:
+        run = runs.ensure_run(connection, ISSUE, slot_at=now, now=now)
+    assert run.id > runs.LOST_RUNS
 
 
 def test_adopting_gives_up_what_another_machine_was_sending(settings, sqlite_engine, now):

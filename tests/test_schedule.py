@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 from newsletter import publishing, running, schedule
 from newsletter.delivery.dispatch import dispatch
 from newsletter.model import IssueId, RunState
-from newsletter.store import database, ledger, runs, schema
+from newsletter.store import database, identity, ledger, runs, schema
 from tests.pressroom import add_reader, open_publication, write_issue
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -227,6 +227,19 @@ def test_a_restored_copy_holds_everything_until_it_is_adopted(settings, engine, 
     assert running.adopt(settings, engine, SLOT + MINUTE)
     desk.tick(SLOT + 2 * MINUTE)
     assert desk.state() == ("dispatching", "")
+
+
+def test_every_tick_makes_the_backups_before_it_older_ones(settings, engine, desk):
+    desk.tick(SLOT - DAY)
+    with database.read(engine) as connection:
+        backed_up = runs.read_mark(connection)
+    desk.tick(SLOT - DAY + MINUTE)
+    assert not identity.is_copy(settings, engine)
+    with database.write(engine) as connection:
+        connection.execute(update(schema.instance).values(generation=backed_up.generation))
+    assert identity.is_older(settings, engine)
+    desk.tick(SLOT)
+    assert desk.state() == ("held", "restored")
 
 
 def test_a_restored_copy_resumes_no_begun_run(settings, engine, desk, approved):

@@ -27,7 +27,7 @@ from newsletter.delivery.signing import load_signer
 from newsletter.errors import NotFound, StoreError
 from newsletter.mail.compose import Compiled, compile_message
 from newsletter.model import Run, RunId, RunState, SubscriberId, Tally
-from newsletter.store import database, leaving, ledger, owners, runs, settling, windows
+from newsletter.store import database, identity, leaving, ledger, owners, runs, settling, windows
 from newsletter.store.ledger import Lease
 
 
@@ -192,7 +192,7 @@ def _count_canary(connection: Connection, run: Run, tally: Tally) -> int:
 def begin(errand: Errand, lease: Lease, endpoints: tuple[Endpoint, ...]) -> None:
     """Write down which relays this dispatch may offer readers to, before it claims one."""
     relays = dict.fromkeys(map(_name_relay, endpoints))
-    with database.write(errand.engine) as connection:
+    with identity.advancing(errand.settings, errand.engine) as connection:
         ledger.begin_dispatch(connection, lease, relays, now=errand.clock())
 
 
@@ -278,7 +278,7 @@ def close(errand: Errand, run: Run, ending: Ending, lease: Lease | None = None) 
 
 def _write_end(errand: Errand, run: Run, ending: Ending, lease: Lease | None = None) -> Ending:
     now, hurries = errand.clock(), is_told_to_end(errand.stop)
-    with database.write(errand.engine, hurries=hurries) as connection:
+    with identity.advancing(errand.settings, errand.engine, hurries=hurries) as connection:
         if lease is not None and ending.reason == "stopped" and _goes_on(connection, run):
             return Ending(goes_on=True)
         if ending.reason == "expired" and not _expire(connection, errand, run, now):

@@ -28,7 +28,7 @@ from newsletter.delivery.endpoints import open_endpoints
 from newsletter.delivery.pages import Job
 from newsletter.delivery.queue import count_workers
 from newsletter.model import Run, RunId, RunState
-from newsletter.store import database, owners, runs
+from newsletter.store import database, identity, owners, runs
 from newsletter.store.ledger import Lease, Waiting, free_run
 
 #: Between two looks at the run: a window of the ledger sees at once that it is stopped or lost.
@@ -143,6 +143,9 @@ class Shifts:
         if self._is_at_work_on(run_id) and now_s < self._looked_at_s + LOOK_EVERY_S:
             return self._shift
         self._looked_at_s = now_s
+        if identity.is_older(self._errand.settings, self._errand.engine):
+            self.leave()
+            return None
         with database.write(self._errand.engine) as connection:
             run = self._read_free_run(connection, run_id)
             if run is None or run.state is not RunState.DISPATCHING or run.stopped:

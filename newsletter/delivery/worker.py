@@ -18,7 +18,7 @@ from newsletter.delivery.dispatch import Errand, conclude, settle_dead
 from newsletter.delivery.shift import Shifts
 from newsletter.errors import ConfigError, StoreError
 from newsletter.model import RunId, RunState
-from newsletter.store import database, runs
+from newsletter.store import database, identity, runs
 
 if TYPE_CHECKING:
     from procrastinate import App
@@ -144,6 +144,9 @@ class _Worker:
     def _look_after_runs(self) -> None:
         """Settle the dead, wake who is due, hand out what nobody has: any worker may."""
         engine, now = self._errand.engine, self._errand.clock()
+        if identity.is_older(self._errand.settings, engine):
+            log.warning("worker holds: this database was restored; newsletter adopt ends it")
+            return
         with database.read(engine) as connection:
             begun = runs.unfinished_runs(connection)
         for run in begun:

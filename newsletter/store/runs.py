@@ -8,9 +8,9 @@ write to a started run that a dispatcher's fence should guard (S4).
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, delete, insert, select, text, update
+from sqlalchemy import Connection, Row, func, insert, select, text, update
 
 from newsletter.model import Digest, IssueId, Run, RunId, RunState
 from newsletter.store import schema
@@ -21,6 +21,8 @@ _instance = schema.instance
 _chore = schema.chore
 # What has not begun may still be held, missed, skipped, or judged anew.
 _NOT_BEGUN = (RunState.DUE, RunState.HELD, RunState.MISSED, RunState.SKIPPED)
+# More runs than anybody loses with a database: nineteen years of a weekly letter.
+LOST_RUNS = 1_000
 
 
 # --- runs ----------------------------------------------------------------------------------------
@@ -40,12 +42,45 @@ def ensure_run(
     """
     connection.execute(
         dialect_insert(connection, _run)
-        .values(issue_id=issue_id, kind=kind, slot_at=slot_at, state=RunState.DUE, created_at=now)
+        .values(
+            issue_id=issue_id,
+            kind=kind,
+            slot_at=slot_at,
+            state=RunState.DUE,
+            created_at=now,
+            **_choose_id(connection),
+        )
         .on_conflict_do_nothing()
     )
     found = read_run(connection, issue_id, kind=kind)
     assert found is not None  # inserted above, and no run is ever deleted
     return found
+
+
+def _choose_id(connection: Connection) -> dict[str, int]:
+    """Choose the id of a new run on SQLite, which knows the highest it has, not those it lost."""
+    if connection.dialect.name == "postgresql":
+        return {}
+    spent = connection.scalar(select(_instance.c.spent_run_id)) or 0
+    return {"id": max(spent, _last_id(connection)) + 1}
+
+
+def _last_id(connection: Connection) -> int:
+    return connection.scalar(select(func.max(_run.c.id))) or 0
+
+
+def skip_ids(connection: Connection, count: int = LOST_RUNS) -> None:
+    """Leave out the next *count* ids of runs: what was lost with a database may have had them.
+
+    Links, Message-IDs and envelopes are minted from them: no two issues may share one.
+    """
+    if connection.dialect.name == "postgresql":
+        sequence = "pg_get_serial_sequence('run', 'id')"
+        skip = text(f"SELECT setval({sequence}, nextval({sequence}) + :count)")
+        connection.execute(skip, {"count": count})
+        return
+    spent = func.max(_instance.c.spent_run_id, _last_id(connection)) + count
+    connection.execute(update(_instance).values(spent_run_id=spent))
 
 
 def read_run(connection: Connection, issue_id: str, *, kind: str = "issue") -> Run | None:
@@ -131,21 +166,32 @@ def lock_instance(connection: Connection) -> None:
     # SQLite: the write transaction began IMMEDIATE and excludes every other writer already.
 
 
-def read_instance(connection: Connection) -> str | None:
-    """Return this database's id, None in a database that nothing has run on yet."""
-    return connection.scalar(select(_instance.c.id))
+class Mark(NamedTuple):
+    """Which database this is, and how far it has come."""
+
+    id: str
+    generation: int
+
+
+def read_mark(connection: Connection) -> Mark | None:
+    """Return this database's mark, None in a database that nothing has run on yet."""
+    row = connection.execute(select(_instance.c.id, _instance.c.generation)).first()
+    return Mark(row.id, row.generation) if row else None
 
 
 def write_instance(connection: Connection, instance_id: str, now: datetime) -> None:
     """Make *instance_id* the only identity of this database."""
-    old = connection.execute(select(_instance.c.created_at, _instance.c.heartbeat_at)).first()
-    connection.execute(delete(_instance))
+    known = connection.execute(update(_instance).values(id=instance_id))
+    if not known.rowcount:
+        connection.execute(insert(_instance).values(id=instance_id, created_at=now))
+
+
+def advance(connection: Connection, known: Mark) -> None:
+    """Raise the generation of the database that is *known*; an older state of it stays so."""
     connection.execute(
-        insert(_instance).values(
-            id=instance_id,
-            created_at=old.created_at if old else now,
-            heartbeat_at=old.heartbeat_at if old else None,
-        )
+        update(_instance)
+        .where(_instance.c.id == known.id, _instance.c.generation >= known.generation)
+        .values(generation=_instance.c.generation + 1)
     )
 
 

@@ -84,11 +84,15 @@ _Serial = BigInteger().with_variant(Integer(), "sqlite")
 
 # --- this database itself ------------------------------------------------------------------------
 
-# One row. A copy or a restored backup is found out by comparing id with var/instance (DESIGN 5.7).
+# One row. A copy or a restored backup is found out by comparing it with var/instance (DESIGN 5.7).
 instance = Table(
     "instance",
     metadata,
     Column("id", String(32), primary_key=True),
+    # Raised by every tick and around every dispatch: an older one than the file's was restored.
+    Column("generation", BigInteger, nullable=False, server_default="0"),
+    # SQLite's: no run gets this id or a lower one, for a database that was lost may have given it.
+    Column("spent_run_id", BigInteger, nullable=False, server_default="0"),
     Column("created_at", Instant, nullable=False),
     Column("heartbeat_at", Instant),  # written by every tick
 )

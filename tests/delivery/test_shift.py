@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import select, text, update
 
+from newsletter import running
 from newsletter.config import DomainPace, Relay
 from newsletter.delivery import commits, desk, queue
 from newsletter.delivery.departure import LEASE
@@ -19,7 +20,16 @@ from newsletter.delivery.shift import Shift, Shifts, share_settings
 from newsletter.errors import StoreError
 from newsletter.mail.compose import compile_message
 from newsletter.model import RunId, RunState
-from newsletter.store import breakdown, database, ledger, owners, runs, schema, settling
+from newsletter.store import (
+    breakdown,
+    database,
+    identity,
+    ledger,
+    owners,
+    runs,
+    schema,
+    settling,
+)
 from tests.delivery.scenery import start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
 from tests.waiting import PATIENCE_S, wait_until
@@ -170,6 +180,23 @@ def test_every_batch_is_dispatched(open_scene):
     assert set(states_of(scene.engine, scene.run_id).values()) == {"sent"}
     assert len(scene.sink.accepted()) == 6
     assert scene.run.state is RunState.DONE
+
+
+def test_nothing_of_a_restored_database_leaves_by_a_worker_that_knows_it(open_scene):
+    scene = open_scene()
+    settings, engine = scene.errand.settings, scene.engine
+    running.is_restored(settings, engine, scene.now)
+    with database.read(engine) as connection:
+        mark = runs.read_mark(connection)
+    identity.write_file(settings, mark._replace(generation=mark.generation + 1))
+    shifts = Shifts(scene.errand, STALE_S)
+    shifts.dispatch(scene.run_id, *EVERYBODY)
+    assert scene.sink.accepted() == []
+    assert running.adopt(settings, engine, scene.now)
+    shifts = Shifts(scene.errand, STALE_S)
+    shifts.dispatch(scene.run_id, *EVERYBODY)
+    shifts.leave()
+    assert len(scene.sink.accepted()) == 6
 
 
 def test_a_batch_reaches_its_own_readers_only(open_scene):

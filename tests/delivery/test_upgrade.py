@@ -8,11 +8,12 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from procrastinate.schema import SchemaManager
-from sqlalchemy import create_engine, text, update
+from sqlalchemy import create_engine, insert, text, update
 
+from newsletter import running
 from newsletter.delivery.dispatch import dispatch
 from newsletter.delivery.queue import enqueue
-from newsletter.store import database, opening, schema
+from newsletter.store import database, identity, opening, schema
 from newsletter.store.migrations import HEAD
 from tests.delivery.scenery import start_run, with_relay
 
@@ -88,6 +89,22 @@ def test_a_run_in_flight_is_finished_after_the_upgrade(old_engine, settings, key
     run_id = leave_in_flight(old_engine, now)
     assert finish(old_engine, settings, keys, run_id, now, sink) == {"sent": 7, "unknown": 2}
     assert len(sink.accepted()) == 4
+
+
+def test_a_database_of_a_version_without_generations_is_no_restored_one(
+    old_engine, settings, keys, now, start_sink
+):
+    with database.write(old_engine) as connection:
+        row = {"id": "a" * 32, "created_at": now}
+        connection.execute(insert(schema.instance).values(**row))
+    settings.var_dir.mkdir(exist_ok=True)
+    identity.path_of(settings).write_text("a" * 32 + "\n", encoding="ascii")
+    run_id = leave_in_flight(old_engine, now)
+    opening.upgrade(old_engine)
+    assert not running.is_restored(settings, old_engine, now)
+    finish(old_engine, settings, keys, run_id, now, start_sink())
+    assert not running.is_restored(settings, old_engine, now)
+    assert identity.read_file(settings).generation > 0
 
 
 @pytest.mark.parametrize("old_engine", ["postgresql"], indirect=True)

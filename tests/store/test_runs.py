@@ -87,11 +87,11 @@ def test_a_run_is_listed_by_its_end_not_by_its_slot(engine, run, now):
 def test_the_identity_is_replaced_and_keeps_the_day_of_birth(engine, now):
     with database.write(engine) as connection:
         runs.lock_instance(connection)
-        assert runs.read_instance(connection) is None
+        assert runs.read_mark(connection) is None
         runs.write_instance(connection, "one", now)
         runs.write_instance(connection, "two", now + HOUR)
     with database.read(engine) as connection:
-        assert runs.read_instance(connection) == "two"
+        assert runs.read_mark(connection) == ("two", 0)
         assert runs.born_at(connection) == now
         assert connection.execute(select(schema.instance)).all() != []
 

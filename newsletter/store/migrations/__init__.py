@@ -1,3 +1,3 @@
 """Alembic's steps, oldest first; ``HEAD`` names the newest."""
 
-HEAD = "0002"
+HEAD = "0003"
