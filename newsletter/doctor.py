@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from newsletter.checks.links import is_reserved
 from newsletter.config import PLACEHOLDER, Settings, load_keys
 from newsletter.delivery.signing import load_signer
 from newsletter.delivery.states import SELF_STOPS
@@ -173,7 +174,7 @@ def _look_at_legal_notice(settings: Settings) -> Diagnosis:
         return Diagnosis(part="legal notice", health=Health.GOOD, seen=publication.publisher)
     return Diagnosis(
         part="legal notice",
-        health=Health.WARNING if settings.relay.is_loopback else Health.BAD,
+        health=Health.WARNING if settings.all_loopback else Health.BAD,
         seen="missing: " + ", ".join(missing),
         remedy="fill in [publication] of newsletter.toml (P13)",
     )
@@ -209,14 +210,14 @@ def _look_at_signing(settings: Settings) -> Iterator[Diagnosis]:
 
 
 def _look_at_domain(settings: Settings, look_up: LookUp) -> Iterator[Diagnosis]:
-    """SPF, DKIM and DMARC of the sender's domain (D1, D4); nothing is looked up for loopback."""
-    if settings.relay.is_loopback:
-        return
+    """SPF, DKIM and DMARC of the sender's domain (D1, D4), also with a Postfix of our own."""
     domain = settings.sender.address.rpartition("@")[2]
+    if settings.relay.is_embedded or is_reserved(domain):
+        yield _skip_domain(settings, domain)
+        return
     bounce = settings.sender.bounce_address.rpartition("@")[2] or domain
     contact = settings.publication.contact
-    spf = f"v=spf1 a:{settings.relay.host} -all"
-    yield _look_for(look_up, "SPF", bounce, "v=spf1", spf)
+    yield _look_for(look_up, "SPF", bounce, "v=spf1", _spf_of_relays(settings))
     dmarc = f"v=DMARC1; p=none; rua=mailto:{contact}"
     yield _look_for(look_up, "DMARC", f"_dmarc.{domain}", "v=DMARC1", dmarc)
     dkim = settings.relay.dkim
@@ -225,6 +226,28 @@ def _look_at_domain(settings: Settings, look_up: LookUp) -> Iterator[Diagnosis]:
         # The key itself, not just any: a rotated one fails every signature.
         yield _look_for(look_up, "DKIM", name, record.rpartition(" ")[2], record)
     yield _judge_alignment(domain, bounce, signs_as)
+
+
+def _skip_domain(settings: Settings, domain: str) -> Diagnosis:
+    """Say that nothing is looked up: no mail leaves, or the name leads nowhere on the Internet."""
+    embedded = settings.relay.is_embedded
+    why = "the relay is embedded" if embedded else f"{domain} is a reserved name"
+    return Diagnosis(
+        part="domain",
+        # With such a sender ``check`` lets nothing leave for another machine.
+        health=Health.WARNING if settings.all_loopback else Health.BAD,
+        seen=f"SPF, DKIM and DMARC are not looked up: {why}",
+        remedy="" if embedded else "give sender.address a domain of yours",
+    )
+
+
+def _spf_of_relays(settings: Settings) -> str:
+    """Return the record that admits every relay; one on loopback is seen as this machine."""
+    names = (
+        "<public name of this machine>" if relay.is_loopback else relay.host
+        for relay in (settings.relay, *settings.relays)
+    )
+    return " ".join(("v=spf1", *(f"a:{name}" for name in dict.fromkeys(names)), "-all"))
 
 
 def _signing_records(settings: Settings, signs_as: str) -> tuple[tuple[str, str], ...]:

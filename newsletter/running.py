@@ -81,7 +81,7 @@ def edition_to_send(
 def judge_draft(settings: Settings, draft: Draft, issue_id: IssueId, probe: Probe | None) -> None:
     if errors(draft.findings):
         raise held(HeldReason.CHECKS, issue_id)
-    if settings.relay.is_loopback or probe is None:
+    if settings.all_loopback or probe is None:
         return
     if not probe(f"{settings.publication.base_url}/{issue_id}/"):
         raise held(HeldReason.NOT_PUBLIC, issue_id)

@@ -28,16 +28,32 @@ def look(settings, now, look_up=nothing, probe=greeted):
 
 
 @pytest.fixture
-def public(tmp_path):
+def load(tmp_path):
+    """Read the settings of a publication with these lines below its own."""
+
+    def read(more):
+        path = tmp_path / "newsletter.toml"
+        path.write_text(MINIMAL_TOML + more, encoding="utf-8")
+        return load_settings(path, environ={})
+
+    return read
+
+
+@pytest.fixture
+def real_names(monkeypatch):
+    """Let example.org pass for a real domain: every name here is reserved."""
+    monkeypatch.setattr("newsletter.doctor.is_reserved", lambda _: False)
+
+
+@pytest.fixture
+def public(load, real_names):
     """A publication whose relay is not on this machine."""
-    path = tmp_path / "newsletter.toml"
-    path.write_text(
-        MINIMAL_TOML
-        + '[relay]\nurl = "smtp://relay.example:587"\n'
-        + '[relay.dkim]\nselector = "s1"\nkey_file = "dkim.pem"\n',
-        encoding="utf-8",
-    )
-    return load_settings(path, environ={})
+    signed = '[relay.dkim]\nselector = "s1"\nkey_file = "dkim.pem"\n'
+    return load('[relay]\nurl = "smtp://relay.example:587"\n' + signed)
+
+
+POSTFIX = '[relay]\nurl = "smtp://127.0.0.1:25"\n'
+REMOTE = '[[relays]]\nurl = "smtp://relay.example:587"\n'
 
 
 def test_a_fresh_publication_is_well_but_stays_here(settings, now):
@@ -129,6 +145,43 @@ def test_a_domain_with_its_three_records_is_well(public, now):
     }
     parts = look(public, now, lambda name: records.get(name, ()))
     assert {parts[name].health for name in ("SPF", "DKIM", "DMARC")} == {Health.GOOD}
+
+
+def test_the_domain_is_looked_up_when_the_relay_is_ones_own_postfix(load, real_names, now):
+    parts = look(load(POSTFIX), now)
+    assert (parts["SPF"].health, parts["DMARC"].health) == (Health.BAD, Health.BAD)
+    assert '"v=spf1 a:<public name of this machine> -all"' in parts["SPF"].remedy
+
+
+def test_the_spf_record_to_publish_admits_every_relay(load, real_names, now):
+    wanted = '"v=spf1 a:<public name of this machine> a:relay.example -all"'
+    assert wanted in look(load(POSTFIX + REMOTE), now)["SPF"].remedy
+
+
+@pytest.mark.parametrize(
+    ("relays", "health", "why"),
+    [
+        ("", Health.WARNING, "the relay is embedded"),
+        (POSTFIX, Health.WARNING, "example.org is a reserved name"),
+        (POSTFIX + REMOTE, Health.BAD, "example.org is a reserved name"),
+    ],
+)
+def test_a_domain_that_is_not_looked_up_is_said_with_the_reason(load, now, relays, health, why):
+    def refuse(name):
+        raise AssertionError(name)
+
+    parts = look(load(relays), now, refuse)
+    assert parts["domain"].seen == f"SPF, DKIM and DMARC are not looked up: {why}"
+    assert parts["domain"].health is health
+    assert "SPF" not in parts
+
+
+def test_one_relay_elsewhere_makes_the_legal_notice_necessary(load, now):
+    for more, health in ((POSTFIX, Health.WARNING), (POSTFIX + REMOTE, Health.BAD)):
+        settings = load(more)
+        unnamed = settings.publication.model_copy(update={"director": ""})
+        parts = look(settings.model_copy(update={"publication": unnamed}), now)
+        assert parts["legal notice"].health is health
 
 
 def test_two_spf_records_are_bad(public, now):

@@ -187,13 +187,15 @@ def test_errors_hold(desk, approved):
     assert desk.state() == ("held", "checks")
 
 
+@pytest.mark.parametrize("first", ["", '[relay]\nurl = "smtp://127.0.0.1:25"\n'])
 def test_a_web_copy_that_nobody_can_read_holds_a_run_to_real_people(
-    tmp_path, engine, keys, born, monkeypatch
+    tmp_path, engine, keys, born, monkeypatch, first
 ):
     # Every name here is reserved, which is an error towards real people: look away from that.
     for module in ("links", "envelope"):
         monkeypatch.setattr(f"newsletter.checks.{module}.is_reserved", lambda _: False)
-    settings = open_publication(tmp_path, '[relay]\nurl = "smtp://relais.example:587"\n')
+    section = "[[relays]]" if first else "[relay]"
+    settings = open_publication(tmp_path, f'{first}{section}\nurl = "smtp://relais.example:587"\n')
     write_issue(settings, ISSUE)
     publishing.approve(settings, engine, ISSUE, by=CAMILLE, now=SLOT - DAY)
     desk = Desk(settings, engine, keys)

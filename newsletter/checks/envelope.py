@@ -62,7 +62,7 @@ def number_taken(checked: Checked) -> Iterator[Finding]:
 
 def legal_notice(checked: Checked) -> Iterator[Finding]:
     """Missing or still the starter's words: an error as soon as real people can be reached."""
-    severity = Severity.WARNING if checked.settings.relay.is_loopback else Severity.ERROR
+    severity = Severity.WARNING if checked.settings.all_loopback else Severity.ERROR
     for name in NOTICE:
         said = getattr(checked.settings.publication, name)
         if not said or PLACEHOLDER in said:
@@ -72,7 +72,7 @@ def legal_notice(checked: Checked) -> Iterator[Finding]:
 
 def reserved_addresses(checked: Checked) -> Iterator[Finding]:
     """The starter's addresses, once the relay can reach real people."""
-    if checked.settings.relay.is_loopback:
+    if checked.settings.all_loopback:
         return
     sender = checked.settings.sender
     written = (sender.address, sender.reply_to, sender.bounce_address)

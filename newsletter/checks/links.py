@@ -40,7 +40,7 @@ def insecure_links(checked: Checked) -> Iterator[Finding]:
 
 def placeholder_links(checked: Checked) -> Iterator[Finding]:
     """Dummies, and reserved names as soon as the relay can reach real people."""
-    real = not checked.settings.relay.is_loopback
+    real = not checked.settings.all_loopback
     for link in links(checked):
         host = urlsplit(link.href).hostname or ""
         if _DUMMY.search(link.href) or (real and is_reserved(host)):

@@ -382,6 +382,11 @@ class Settings(_Section):
         return self
 
     @property
+    def all_loopback(self) -> bool:
+        """True when no relay is beyond this machine: one that is reaches real people."""
+        return all(relay.is_loopback for relay in (self.relay, *self.relays))
+
+    @property
     def issues_dir(self) -> Path:
         return self.root / "issues"
 

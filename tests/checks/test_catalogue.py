@@ -231,10 +231,12 @@ def test_a_missing_legal_notice_is_an_error_only_towards_real_people(checked, se
         ("no_legal_notice", Severity.WARNING)
     ]
     real = with_section(bare, "relay", url="smtp://relais.example:587")
-    found = catalogue.run_checks(replace(checked, settings=real))
-    notice = [one.severity for one in found if one.code == "no_legal_notice"]
-    assert notice == 2 * [Severity.ERROR]
-    assert "reserved_address" in {one.code for one in found}
+    one_of_two = bare.model_copy(update={"relays": (real.relay,)})
+    for reaching in (real, one_of_two):
+        found = catalogue.run_checks(replace(checked, settings=reaching))
+        notice = [one.severity for one in found if one.code == "no_legal_notice"]
+        assert notice == 2 * [Severity.ERROR]
+        assert "reserved_address" in {one.code for one in found}
 
 
 # --- the mail -----------------------------------------------------------------------------------
