@@ -7,6 +7,7 @@ diagnosis for each part. Never: a message sent, a row written.
 from __future__ import annotations
 
 import importlib.metadata
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,6 +31,14 @@ LookUp = Callable[[str], tuple[str, ...]]
 Probe = Callable[[Settings], str]
 
 CLOCK_FLOOR = datetime(2026, 1, 1, tzinfo=UTC)
+_ADDRESS = re.compile(r"[^\s@,;<>]+@[^\s@,;<>]+")
+_SPF_ALL = re.compile(r"[+?~-]?all")
+_SPF_MODIFIER = re.compile(r"[a-z][a-z0-9._-]*=")
+# Below a country's two letters, where a registry sells: lettre.asso.fr is an organisation's.
+_SECOND_LEVELS = {
+    "ac", "asso", "co", "com", "edu", "go", "gob", "gouv", "gov", "gv", "ltd", "me", "mil", "ne",
+    "net", "nom", "or", "org", "plc", "sch",
+}  # fmt: skip
 LEGAL_NOTICE = ("publisher", "address", "director", "contact", "host")
 
 
@@ -216,15 +225,16 @@ def _look_at_domain(settings: Settings, look_up: LookUp) -> Iterator[Diagnosis]:
         yield _skip_domain(settings, domain)
         return
     bounce = settings.sender.bounce_address.rpartition("@")[2] or domain
-    contact = settings.publication.contact
-    yield _look_for(look_up, "SPF", bounce, "v=spf1", _spf_of_relays(settings))
-    dmarc = f"v=DMARC1; p=none; rua=mailto:{contact}"
-    yield _look_for(look_up, "DMARC", f"_dmarc.{domain}", "v=DMARC1", dmarc)
+    spf, dmarc = _spf_of_relays(settings), _dmarc_to_publish(settings)
+    yield _look_for(look_up, "SPF", (bounce,), "v=spf1", spf, find_fault=_find_spf_fault)
+    # RFC 7489 §6.6.3: without one of its own, a domain has the policy of its organisation.
+    places = tuple(dict.fromkeys((f"_dmarc.{domain}", f"_dmarc.{_organisation(domain)}")))
+    yield _look_for(look_up, "DMARC", places, "v=DMARC1", dmarc)
     dkim = settings.relay.dkim
     signs_as = (dkim.domain or domain) if dkim.selector else ""
     for name, record in _signing_records(settings, signs_as):
         # The key itself, not just any: a rotated one fails every signature.
-        yield _look_for(look_up, "DKIM", name, record.rpartition(" ")[2], record)
+        yield _look_for(look_up, "DKIM", (name,), record.rpartition(" ")[2], record)
     yield _judge_alignment(domain, bounce, signs_as)
 
 
@@ -250,6 +260,30 @@ def _spf_of_relays(settings: Settings) -> str:
     return " ".join(("v=spf1", *(f"a:{name}" for name in dict.fromkeys(names)), "-all"))
 
 
+def _dmarc_to_publish(settings: Settings) -> str:
+    """Return a first policy, with reports to the contact: when that is a telephone, Reply-To."""
+    contact = settings.publication.contact
+    to = contact if _ADDRESS.fullmatch(contact) else settings.sender.reply_to
+    return f"v=DMARC1; p=none; rua=mailto:{to}"
+
+
+def _find_spf_fault(record: str) -> str:
+    return "" if _admits_somebody(record) else "admits no server, not even yours"
+
+
+def _admits_somebody(record: str) -> bool:
+    """True when a term of an SPF record lets a server pass (RFC 7208 §4.6.2, §5.1, §6.1)."""
+    redirects = False
+    for term in record.lower().split()[1:]:
+        if _SPF_ALL.fullmatch(term):  # no term after it is reached, and no redirect counts
+            return term in {"all", "+all"}
+        if _SPF_MODIFIER.match(term):
+            redirects = redirects or term.startswith("redirect=")
+        elif term[0] not in "-~?":
+            return True
+    return redirects
+
+
 def _signing_records(settings: Settings, signs_as: str) -> tuple[tuple[str, str], ...]:
     try:
         signer = load_signer(settings)
@@ -273,26 +307,48 @@ def _judge_alignment(domain: str, bounce: str, signs_as: str) -> Diagnosis:
 
 
 def _is_aligned(one: str, other: str) -> bool:
-    one, other = one.lower(), other.lower()
-    # Without the public suffix list: the same domain, or one below the other.
-    return bool(one) and (one == other or one.endswith(f".{other}") or other.endswith(f".{one}"))
+    return bool(one) and _organisation(one) == _organisation(other)
 
 
-def _look_for(look_up: LookUp, part: str, name: str, wanted: str, publish: str) -> Diagnosis:
-    try:
-        records = look_up(name)
-    except OSError as error:
-        return Diagnosis(
-            part=part,
-            health=Health.WARNING,
-            seen=f"{name}: no answer ({error})",
-            remedy="try again",
-        )
-    found = [record for record in records if wanted in record]
+def _organisation(domain: str) -> str:
+    """Return the organisational domain: the last two labels, three below such as asso.fr or co.uk.
+
+    A rule without the public suffix list: of a suffix that it does not know (a host's customers,
+    a city's names), it takes two strangers for one organisation.
+    """
+    labels = domain.lower().rstrip(".").split(".")
+    sold_below = len(labels[-1]) == 2 and labels[-2:-1] and labels[-2] in _SECOND_LEVELS
+    return ".".join(labels[-3 if sold_below else -2 :])
+
+
+def _look_for(
+    look_up: LookUp,
+    part: str,
+    names: tuple[str, ...],
+    wanted: str,
+    publish: str,
+    *,
+    find_fault: Callable[[str], str] = lambda _: "",
+) -> Diagnosis:
+    """Look for one record at the first of these names that has any; the first is to have it."""
+    found: list[str] = []
+    name = names[0]
+    for name in names:
+        try:
+            found = [record for record in look_up(name) if wanted in record]
+        except OSError as error:
+            seen = f"{name}: no answer ({error})"
+            return Diagnosis(part=part, health=Health.WARNING, seen=seen, remedy="try again")
+        if found:
+            break
+    where = name if found else " and ".join(names)
+    seen = f"{where}: {len(found)} records with {wanted}, one is needed"
     if len(found) == 1:
-        return Diagnosis(part=part, health=Health.GOOD, seen=f"{name}: {found[0][:60]}")
-    seen = f"{name}: {len(found)} records with {wanted}, one is needed"
-    remedy = f'publish one TXT record of {name}: "{publish}"; see docs/operations.md'
+        fault = find_fault(found[0])
+        seen = f"{name}: {found[0][:60]}" + (f" {fault}" if fault else "")
+        if not fault:
+            return Diagnosis(part=part, health=Health.GOOD, seen=seen)
+    remedy = f'publish one TXT record of {names[0]}: "{publish}"; see docs/operations.md'
     return Diagnosis(part=part, health=Health.BAD, seen=seen, remedy=remedy)
 
 

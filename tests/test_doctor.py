@@ -139,7 +139,7 @@ def test_a_database_that_cannot_be_opened_is_bad_and_hides_nothing(settings, now
 
 def test_a_domain_with_its_three_records_is_well(public, now):
     records = {
-        "example.org": ("v=spf1 -all", "other"),
+        "example.org": ("v=spf1 mx -all", "other"),
         "_dmarc.example.org": ("v=DMARC1; p=none",),
         "s1._domainkey.example.org": ("v=DKIM1; p=abc",),
     }
@@ -220,6 +220,7 @@ def test_the_key_we_sign_with_is_the_one_that_must_be_published(public, now, tmp
         ("retours@relay.example", "news.example.org", Health.GOOD),
         ("retours@relay.example", "relay.example", Health.BAD),
         ("retours@badexample.org", "relay.example", Health.BAD),
+        ("retours@example.net", "relay.example", Health.BAD),
     ],
 )
 def test_spf_or_dkim_must_be_aligned_with_the_sender(public, now, bounce, signs_as, health):
@@ -228,6 +229,74 @@ def test_spf_or_dkim_must_be_aligned_with_the_sender(public, now, bounce, signs_
     sender = public.sender.model_copy(update={"bounce_address": bounce})
     parts = look(public.model_copy(update={"relay": relay, "sender": sender}), now)
     assert parts["alignment"].health is health
+
+
+def sent_by(settings, address, **more):
+    sender = settings.sender.model_copy(update={"address": address, **more})
+    return settings.model_copy(update={"sender": sender})
+
+
+@pytest.mark.parametrize(
+    ("sender", "bounce", "health"),
+    [
+        ("jeudis.example.org", "bounce.example.org", Health.GOOD),
+        ("Jeudis.Example.org", "a.b.example.org.", Health.GOOD),
+        # As below asso.fr and co.uk, in a country that there is not.
+        ("jeudis.lettre.asso.xx", "retours.lettre.asso.xx", Health.GOOD),
+        ("lettre.asso.xx", "autre.asso.xx", Health.BAD),
+        ("lettre.co.xx", "autre.co.xx", Health.BAD),
+        ("lettre.asso.xx", "lettre.xx", Health.BAD),
+    ],
+)
+def test_domains_of_one_organisation_are_aligned(load, real_names, now, sender, bounce, health):
+    settings = sent_by(load(POSTFIX), f"lettre@{sender}", bounce_address=f"retours@{bounce}")
+    assert look(settings, now)["alignment"].health is health
+
+
+def test_the_policy_of_the_organisation_holds_for_a_domain_without_one(public, now):
+    settings = sent_by(public, "lettre@jeudis.example.org")
+    records = {"_dmarc.example.org": ("v=DMARC1; p=reject",)}
+    found = look(settings, now, lambda name: records.get(name, ()))["DMARC"]
+    assert (found.health, found.seen) == (
+        Health.GOOD, "_dmarc.example.org: v=DMARC1; p=reject",
+    )  # fmt: skip
+    # Two records of its own are no policy, and the organisation's is not asked for.
+    records["_dmarc.jeudis.example.org"] = ("v=DMARC1; p=none", "v=DMARC1; p=reject")
+    found = look(settings, now, lambda name: records.get(name, ()))["DMARC"]
+    assert (found.health, "_dmarc.jeudis.example.org: 2" in found.seen) == (Health.BAD, True)
+    found = look(settings, now)["DMARC"]
+    assert "_dmarc.jeudis.example.org and _dmarc.example.org: 0 records" in found.seen
+    assert "record of _dmarc.jeudis.example.org: " in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("record", "health"),
+    [
+        ("v=spf1 -all", Health.BAD),
+        ("v=spf1", Health.BAD),
+        ("v=spf1 ~ALL", Health.BAD),
+        ("v=spf1 -mx ?a exp=why.example.org -all", Health.BAD),
+        ("v=spf1 -all include:relay.example", Health.BAD),  # never reached
+        ("v=spf1 -all redirect=relay.example", Health.BAD),  # ignored beside all
+        ("v=spf1 redirect=relay.example ~all", Health.BAD),
+        ("v=spf1 redirect=relay.example", Health.GOOD),
+        ("v=spf1 include:relay.example -all", Health.GOOD),
+        ("v=spf1 +ip4:192.0.2.1 ~all", Health.GOOD),
+        ("v=spf1 ?all", Health.BAD),
+    ],
+)
+def test_an_spf_record_that_admits_nobody_is_bad(public, now, record, health):
+    found = look(public, now, lambda name: (record,) if name == "example.org" else ())["SPF"]
+    assert (found.health, "admits no server" in found.seen) == (health, health is Health.BAD)
+    assert ("v=spf1 a:relay.example -all" in found.remedy) is (health is Health.BAD)
+
+
+@pytest.mark.parametrize("contact", ["05 00 00 00 00", "contact@example.org ou 05 00 00 00 00"])
+def test_reports_go_to_reply_to_when_the_contact_is_no_address(public, now, contact):
+    publication = public.publication.model_copy(update={"contact": contact})
+    settings = public.model_copy(update={"publication": publication})
+    assert 'rua=mailto:lettre@example.org"' in look(settings, now)["DMARC"].remedy
+    assert 'rua=mailto:contact@example.org"' in look(public, now)["DMARC"].remedy
 
 
 def test_a_relay_that_does_not_answer_is_bad(public, now):
