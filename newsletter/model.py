@@ -377,6 +377,7 @@ class Run:
     lease_until: datetime | None = None
     stopped: bool = False  # by a person or by itself; `send` goes on
     audience: int = 0
+    key_version: int | None = None  # of the key its messages are minted with
     started_at: datetime | None = None
     reopened_at: datetime | None = None  # by `resolve`: its 24 h begin anew
     finished_at: datetime | None = None

@@ -133,9 +133,10 @@ def start(
     edition: Edition,
     *,
     slot_at: dt.datetime,
+    key_version: int,
     now: dt.datetime,
 ) -> Run:
-    """Begin the run of an edition: its audience is frozen, its examples are featured.
+    """Begin the run of an edition: its audience and its key are frozen, its examples featured.
 
     Raise Conflict when the run has begun already, here or elsewhere; ConfigError when messages
     could not be signed, or no password is known: its 24 h must not begin to run out for that.
@@ -152,6 +153,7 @@ def start(
             select_audience=audience.select_audience(edition.audience_rule, settings, day),
             now=now,
         )
+        runs.keep_key_version(connection, run.id, key_version)
         examples.mark_featured(connection, edition.issue_id, edition.picks, now)
         begun = runs.read_run_by_id(connection, run.id)
     assert begun is not None  # begun in this transaction

@@ -118,7 +118,7 @@ def tick(
             runs.beat(connection, now)
         for due in list_due(scene):
             with _kept(report, f"run {due.issue_id}"):
-                report.decisions.append(carry_out(scene, due, launch))
+                report.decisions.append(carry_out(scene, due, keys, launch))
         for name, chore in chores.list_chores(settings, engine, keys, now, sends=sends):
             with _kept(report, name):
                 aside(name, chore)
@@ -224,7 +224,7 @@ def judge(scene: Scene, due: Due) -> tuple[Decision, Edition | None]:
     return decision, edition
 
 
-def carry_out(scene: Scene, due: Due, launch: Launch) -> Decision:
+def carry_out(scene: Scene, due: Due, keys: Keys, launch: Launch) -> Decision:
     """Judge, write the decision, tell the editors, launch a dispatch."""
     decision, edition = judge(scene, due)
     if decision.state is not RunState.DISPATCHING:
@@ -234,7 +234,12 @@ def carry_out(scene: Scene, due: Due, launch: Launch) -> Decision:
     if edition is not None:
         try:
             run = running.start(
-                scene.settings, scene.engine, edition, slot_at=due.slot_at, now=scene.now
+                scene.settings,
+                scene.engine,
+                edition,
+                slot_at=due.slot_at,
+                key_version=keys.current,
+                now=scene.now,
             )
         except Conflict:  # another scheduler was first; its lease decides who dispatches
             log.info("run issue=%s begun elsewhere", due.issue_id)

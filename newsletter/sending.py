@@ -85,7 +85,7 @@ def send(
     with database.read(engine) as connection:
         run = runs.read_run(connection, issue_id)
     if run is None or run.started_at is None:
-        run = _begin(settings, engine, issue_id, run, now=now, at_once=at_once, probe=probe)
+        run = _begin(settings, engine, keys, issue_id, run, now=now, at_once=at_once, probe=probe)
     if run.state is RunState.DONE:
         with database.read(engine) as connection:
             tally = ledger.tally(connection, run.id)
@@ -115,6 +115,7 @@ def send(
 def _begin(
     settings: Settings,
     engine: Engine,
+    keys: Keys,
     issue_id: IssueId,
     run: Run | None,
     *,
@@ -137,7 +138,9 @@ def _begin(
     today = local_day(now, settings)
     edition = running.edition_to_send(settings, engine, issue_id, today=today, probe=probe)
     try:
-        return running.start(settings, engine, edition, slot_at=slot.at, now=now)
+        return running.start(
+            settings, engine, edition, slot_at=slot.at, key_version=keys.current, now=now
+        )
     except Conflict:  # another was first since we looked; its lease decides who dispatches
         return running.read(engine, issue_id)
 

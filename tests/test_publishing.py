@@ -139,7 +139,9 @@ def test_withdrawing_holds_the_issue_until_it_is_approved_again(settings, engine
 
 def test_nothing_is_withdrawn_nor_approved_once_the_run_has_begun(settings, engine, issue, now):
     approve(settings, engine, now)
-    running.start(settings, engine, to_send(settings, engine, now), slot_at=now, now=now)
+    running.start(
+        settings, engine, to_send(settings, engine, now), key_version=1, slot_at=now, now=now
+    )
     with pytest.raises(Conflict):
         publishing.withdraw(settings, engine, ISSUE, by=CAMILLE, now=now)
     with pytest.raises(Conflict):
@@ -264,7 +266,9 @@ def test_examples_are_featured_when_the_run_begins_and_never_again(
 ):
     approve(settings, engine, now)
     assert issues_with_the_example(engine) == ()
-    running.start(settings, engine, to_send(settings, engine, now), slot_at=now, now=now)
+    running.start(
+        settings, engine, to_send(settings, engine, now), key_version=1, slot_at=now, now=now
+    )
     assert issues_with_the_example(engine) == (ISSUE,)
     write_issue(settings, "2026-05-13", number=2, examples="legumerie")
     draft = publishing.check(settings, engine, IssueId("2026-05-13"))
@@ -288,10 +292,10 @@ def test_an_unknown_example_is_a_finding_at_the_line_that_asks_for_it(settings, 
 def test_a_run_begins_once_and_freezes_its_audience(settings, engine, issue, now):
     approve(settings, engine, now)
     edition = to_send(settings, engine, now)
-    run = running.start(settings, engine, edition, slot_at=now, now=now)
+    run = running.start(settings, engine, edition, key_version=1, slot_at=now, now=now)
     assert (run.state, run.digest, run.audience) == (RunState.DISPATCHING, edition.digest, 1)
     with pytest.raises(Conflict):
-        running.start(settings, engine, edition, slot_at=now, now=now)
+        running.start(settings, engine, edition, key_version=1, slot_at=now, now=now)
     report = running.report(engine, ISSUE)
     assert report["run"] == {"state": "dispatching", "reason": ""}
     assert (report["audience"], report["pending"]) == (1, 1)
@@ -308,7 +312,9 @@ def test_a_run_is_stopped_and_goes_on(settings, engine, issue, now):
     approve(settings, engine, now)
     with pytest.raises(NotFound):
         running.stop(engine, ISSUE, by=CAMILLE, now=now)
-    running.start(settings, engine, to_send(settings, engine, now), slot_at=now, now=now)
+    running.start(
+        settings, engine, to_send(settings, engine, now), key_version=1, slot_at=now, now=now
+    )
     stopped = running.stop(engine, ISSUE, by=CAMILLE, now=now)
     assert (stopped.stopped, stopped.reason) == (True, f"stopped by {CAMILLE}")
     assert not running.go_on(engine, ISSUE).stopped
@@ -338,7 +344,7 @@ def test_a_run_that_could_not_be_signed_or_handed_over_does_not_begin(tmp_path, 
     edition = to_send(settings, engine, now)
     faulty = open_publication(tmp_path, fault)
     with pytest.raises(ConfigError):
-        running.start(faulty, engine, edition, slot_at=now, now=now)
+        running.start(faulty, engine, edition, key_version=1, slot_at=now, now=now)
     with pytest.raises(NotFound):
         running.read(engine, ISSUE)
 
@@ -358,7 +364,9 @@ def test_an_issue_goes_to_those_whom_its_header_names(tmp_path, engine, now, wri
         add_reader(connection, 3, frequency="monthly", profile="collectivite")
         add_reader(connection, 4, profile="collectivite")
     approve(settings, engine, now)
-    run = running.start(settings, engine, to_send(settings, engine, now), slot_at=now, now=now)
+    run = running.start(
+        settings, engine, to_send(settings, engine, now), key_version=1, slot_at=now, now=now
+    )
     assert run.audience == readers
 
 
@@ -475,7 +483,7 @@ def test_a_correction_shows_on_the_web_copy_and_keeps_the_original(settings, eng
         publishing.correct(settings, engine, ISSUE, note="34 %", by=CAMILLE, now=now)
     approve(settings, engine, now)
     edition = to_send(settings, engine, now)
-    running.start(settings, engine, edition, slot_at=now, now=now)
+    running.start(settings, engine, edition, key_version=1, slot_at=now, now=now)
     story = issue / "10-cuisine.md"
     story.write_text(story.read_text("utf-8").replace("Trois", "Quatre"), "utf-8")
     publishing.correct(settings, engine, ISSUE, note="Quatre & non trois.", by=CAMILLE, now=now)
@@ -529,7 +537,9 @@ def test_a_new_issue_takes_no_slot_that_is_skipped_or_whose_issue_has_left(
 ):
     approve(settings, engine, now)
     earlier = now - timedelta(days=1)
-    running.start(settings, engine, to_send(settings, engine, now), slot_at=now, now=earlier)
+    running.start(
+        settings, engine, to_send(settings, engine, now), key_version=1, slot_at=now, now=earlier
+    )
     shutil.rmtree(issue)
     pont = IssueId("2026-05-13")
     running.skip(settings, engine, pont, reason="pont", by=CAMILLE, now=earlier)

@@ -428,8 +428,8 @@ def test_two_schedulers_at_once_begin_one_run(settings, engine, keys, approved, 
         settings=settings, engine=engine, now=SLOT, sends=True, probe=lambda _: True
     )
     (one,), (other,) = schedule.list_due(scene), schedule.list_due(scene)
-    assert schedule.carry_out(scene, one, desk.launched.append).launched
-    assert not schedule.carry_out(scene, other, desk.launched.append).launched
+    assert schedule.carry_out(scene, one, keys, desk.launched.append).launched
+    assert not schedule.carry_out(scene, other, keys, desk.launched.append).launched
     assert len(desk.launched) == 1
     with database.read(engine) as connection:
         assert len(connection.execute(select(schema.run)).all()) == 1
@@ -506,7 +506,7 @@ def test_the_same_stop_after_a_person_let_the_run_go_on_is_told_again(engine, de
 def sent_late(settings, engine, desk, approved):
     """An issue sent by hand three days after its slot."""
     edition = running.edition_to_send(settings, engine, ISSUE, today=SLOT.date())
-    return running.start(settings, engine, edition, slot_at=SLOT, now=SLOT + 3 * DAY)
+    return running.start(settings, engine, edition, key_version=1, slot_at=SLOT, now=SLOT + 3 * DAY)
 
 
 def test_a_stop_by_the_machine_is_told_however_late_the_issue_left(engine, desk, sent_late):
@@ -563,7 +563,7 @@ def test_the_next_departure_is_none_that_left_ahead_nor_one_that_was_skipped(
     settings, engine, desk, approved
 ):
     edition = running.edition_to_send(settings, engine, ISSUE, today=SLOT.date())
-    running.start(settings, engine, edition, slot_at=SLOT, now=SLOT - DAY)
+    running.start(settings, engine, edition, key_version=1, slot_at=SLOT, now=SLOT - DAY)
     running.skip(settings, engine, IssueId("2026-05-13"), reason="pont", by=CAMILLE, now=SLOT - DAY)
     assert schedule.next_departure(settings, engine, SLOT - HOUR).issue_id == "2026-05-21"
 
@@ -589,7 +589,7 @@ def test_a_winter_of_ticks_begins_one_run_a_week(settings, sqlite_engine, keys, 
     """Every folder exists and is approved: what is tested is when, not what."""
     running.is_restored(settings, sqlite_engine, paris("2026-09-29T07:00"))
 
-    def begin(_, engine, issue_id, *, slot_at, now):
+    def begin(_, engine, issue_id, *, slot_at, key_version, now):
         with database.write(engine) as connection:
             run = runs.ensure_run(connection, issue_id, slot_at=slot_at, now=now)
             nobody = select(schema.subscriber.c.id)

@@ -182,6 +182,23 @@ def test_again_it_says_already_sent_and_sends_nothing(settings, engine, keys, ap
     assert len([*(settings.var_dir / "mailbox" / "new").iterdir()]) == 3
 
 
+def test_a_key_added_between_two_attempts_changes_nothing_of_a_run(
+    engine, keys, towards, approved, start_sink
+):
+    sink = start_sink(Rule("rcpt", "450 4.2.0 later", "lectrice2@", 1))
+    turned = towards(sink)
+    first = send(turned, engine, keys, ISSUE, clock=at(SLOT))
+    assert first.result.tally.deferred == 1
+    more = keys.model_copy(update={"versions": {**keys.versions, 2: b"\x03" * 32}})
+    later = send(turned, engine, more, ISSUE, clock=at(SLOT + HOUR))
+    assert later.result.tally.sent == 3
+    signed = {one.message_id.strip("<>")[:2] for one in sink.accepted()}
+    enveloped = {one.sender.partition("+")[2][:2] for one in sink.accepted()}
+    assert signed == enveloped == {"ab"}  # version 1
+    with database.read(engine) as connection:
+        assert runs.read_run(connection, ISSUE).key_version == 1
+
+
 def test_a_stopped_run_goes_on_by_send(settings, engine, keys, approved, start_sink, towards):
     sink = start_sink(Rule("rcpt", "450 4.2.0 later", "lectrice2@", 1))
     turned = towards(sink)

@@ -12,7 +12,7 @@ systems change the case of local parts::
 
 The tag covers purpose, version, run and subscriber (T1). It is deterministic: the same reader of
 the same run has the same links, the same Message-ID and the same envelope on any repeat. The
-highest key version signs; every version still in the keys opens.
+highest key version signs, in a run that of its start; every version still in the keys opens.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def minter(
 ) -> Callable[[bytes], bytes]:
     """Return the function that signs for each spelled subscriber of one run, in 1 µs.
 
-    *version* is for opening old tokens; new ones carry the current version.
+    *version* is for opening old tokens and for a run that has begun; else the current one signs.
     """
     number = keys.current if version is None else version
     if not 0 <= number < 32**_VERSION_LENGTH or not 0 <= run_id <= _MAX_ID:

@@ -249,6 +249,7 @@ def _compile_edition(connection: Connection, settings: Settings, keys: Keys, run
         settings=settings,
         keys=keys,
         run_id=run.id,
+        key_version=run.key_version,
         date=run.started_at,
         signer=load_signer(settings),
     )

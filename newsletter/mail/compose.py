@@ -125,10 +125,13 @@ def compile_message(
     keys: Keys,
     run_id: int,
     date: datetime,
+    key_version: int | None = None,
     signer: Signer | None = None,
 ) -> Compiled:
     """Encode once what every reader of a run shares; *date* is the Date of all its messages.
 
+    *key_version* is that of the run: a repeat is minted as the first attempt was, whatever key was
+    added meanwhile. The current one mints when it is None, or when its key was taken away.
     Raise HeaderError when a setting may not stand in a header.
     """
     body = open_alternative(
@@ -139,7 +142,8 @@ def compile_message(
     shared = shared_headers(edition, settings=settings, run_id=run_id, date=date)
     shared += alternative_headers(body.boundary)
     base = headers.ascii_url(settings.publication.base_url)
-    mint_message = minter(keys, Purpose.MESSAGE, run_id)
+    version = key_version if key_version in keys.versions else None
+    mint_message = minter(keys, Purpose.MESSAGE, run_id, version=version)
     sample = mint_message(spell(0)).decode("ascii")
     domain = headers.ascii_address(settings.sender.address, header="From").rpartition("@")[2]
     idempotency = settings.relay.idempotency_header
@@ -151,10 +155,10 @@ def compile_message(
         message_id_format=_format("Message-ID", "<", sample, f"@{domain}>"),
         unsubscribe_format=_format("List-Unsubscribe", f"<{base}/u/", sample, ">"),
         idempotency_format=_format(idempotency, "", sample, "") if idempotency else b"",
-        envelope=open_envelope(settings, keys, run_id),
+        envelope=open_envelope(settings, keys, run_id, version=version),
         mint_message=mint_message,
-        mint_unsubscribe=minter(keys, Purpose.UNSUBSCRIBE, run_id),
-        mint_preferences=minter(keys, Purpose.PREFERENCES, run_id),
+        mint_unsubscribe=minter(keys, Purpose.UNSUBSCRIBE, run_id, version=version),
+        mint_preferences=minter(keys, Purpose.PREFERENCES, run_id, version=version),
         seal=signer.prepare(shared, personal=PERSONAL_HEADERS) if signer else None,
     )
 
@@ -231,7 +235,9 @@ def _feedback_id(edition: Edition, list_id: str, run_id: int) -> str:
     return f"{edition.issue_id}:{run_id}:issue:{sender}"
 
 
-def open_envelope(settings: Settings, keys: Keys, run_id: int) -> Callable[[bytes], str]:
+def open_envelope(
+    settings: Settings, keys: Keys, run_id: int, *, version: int | None = None
+) -> Callable[[bytes], str]:
     """Return the function that gives the envelope sender of each spelled subscriber.
 
     With VERP: ``local+token@domain``, so that a filter in front of a town hall can trust the part
@@ -243,7 +249,7 @@ def open_envelope(settings: Settings, keys: Keys, run_id: int) -> Callable[[byte
         plain = headers.ascii_address(address or settings.sender.address, header="envelope")
         return lambda _subscriber: plain
     local, _, domain = headers.ascii_address(address, header="envelope").rpartition("@")
-    mint = minter(keys, Purpose.BOUNCE, run_id)
+    mint = minter(keys, Purpose.BOUNCE, run_id, version=version)
     return lambda subscriber: f"{local}+{mint(subscriber).decode('ascii')}@{domain}"
 
 

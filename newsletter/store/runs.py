@@ -148,6 +148,11 @@ def settle(
     return result.rowcount == 1
 
 
+def keep_key_version(connection: Connection, run_id: RunId, version: int) -> None:
+    """Write, as a run starts, which key its messages are minted with."""
+    connection.execute(update(_run).where(_run.c.id == run_id).values(key_version=version))
+
+
 def _to_run(row: Row[Any]) -> Run:
     values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's documented name
     del values["created_at"]

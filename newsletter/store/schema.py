@@ -322,6 +322,8 @@ run = Table(
     Column("fence", Integer, nullable=False, server_default="0"),
     Column("lease_until", Instant),
     Column("audience", Integer, nullable=False, server_default="0"),
+    # Of the key that signed when it started, for every repeat; NULL: begun by an older version.
+    Column("key_version", Integer),
     Column("created_at", Instant, nullable=False),
     Column("started_at", Instant),
     Column("reopened_at", Instant),  # by resolve: the 24 h begin anew

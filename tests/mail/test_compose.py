@@ -67,6 +67,19 @@ def body_of(part) -> str:
     return part.get_payload(decode=True).decode().replace("\r\n", "\n")
 
 
+def test_a_run_keeps_the_key_it_began_with_as_long_as_there_is_one(settings, keys):
+    settings = relay(settings, idempotency_header="Idempotency-Key")
+    more = keys.model_copy(update={"versions": {**keys.versions, 2: b"\x03" * 32}})
+    new = keys.model_copy(update={"versions": {2: b"\x03" * 32}})
+
+    def compose(some, **begun):
+        outgoing = compiled(settings, some, **begun).compose(READER)
+        return outgoing.content, outgoing.sender
+
+    assert compose(more, key_version=1) == compose(keys)
+    assert compose(new, key_version=1) == compose(new) == compose(more) != compose(keys)
+
+
 def test_a_message_is_text_then_html_and_each_decodes_to_its_source(settings, keys):
     message = parse(compiled(settings, keys).compose(READER))
     text, html = message.iter_parts()

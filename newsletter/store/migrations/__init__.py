@@ -1,3 +1,3 @@
 """Alembic's steps, oldest first; ``HEAD`` names the newest."""
 
-HEAD = "0003"
+HEAD = "0004"
