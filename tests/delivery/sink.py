@@ -295,8 +295,12 @@ class _Session:
         return action[0] in "23"
 
     async def part(self, reply: str) -> None:
+        """Say it and close, once the client has closed: a reset could overtake what was said."""
         self.put(reply)
         await self.flush()
+        if self.writer.can_write_eof():
+            self.writer.write_eof()
+            await self.reader.read()
         raise _Gone
 
     async def hang(self) -> None:
