@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 from newsletter.delivery import states
@@ -37,6 +38,7 @@ LAST_S = 0.5  # and so much longer for a database that refuses to write them
 WATCH_S = 0.1
 REST_S = 1.0  # without another batch: the relay's connections are not ours to hold
 PROGRESS_EVERY = 3  # watches
+LOOK_FOR_DUE_EVERY = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ class Desk:
         self._is_terminating = False
         self._counts = Counter({state: getattr(job.tally, state.value) for state in DeliveryState})
         self._watches = 0
+        self._looked_for_due_at = job.clock()  # whoever took the run woke them
 
     async def run(self) -> Ending:
         """Dispatch until nothing can be done now; raise StoreError when the ledger is lost."""
@@ -156,6 +159,23 @@ class Desk:
         self._patience.reset()
         flights, is_last = done.result()
         self._supply.add_page(flights, is_last=is_last)
+        self._wake()
+
+    def _wake_due(self) -> None:
+        """Look for deferred readers whose time came while others are being sent to."""
+        future = self._loop.run_in_executor(self._pool, self._pages.wake_due)
+        future.add_done_callback(self._on_woken)
+
+    def _on_woken(self, done: asyncio.Future[list[Flight]]) -> None:
+        if done.cancelled() or self.is_closing:
+            return
+        error = done.exception()
+        if isinstance(error, StoreError):
+            return  # they are met again at the end; windows bear what the database does
+        due = done.result()
+        self._counts[DeliveryState.DEFERRED] -= len(due)
+        self._counts[DeliveryState.PENDING] += len(due)
+        self._supply.add_due(due)
         self._wake()
 
     def _find_limited(self, address: str) -> str | None:
@@ -478,8 +498,13 @@ class Desk:
             self.end(Ending("terminated"))  # where it closes already, it has its reason
             self._loop.call_later(TERMINATE_S, self._cut_all)
             self._loop.call_later(TERMINATE_S + LAST_S, self._lose_patience)
-        if job.clock() >= job.deadline_at:
+        now = job.clock()
+        if now >= job.deadline_at:
             self.end(Ending("expired"))
+        if not now - LOOK_FOR_DUE_EVERY < self._looked_for_due_at <= now:  # or it was set back
+            self._looked_for_due_at = now
+            if not self._supply.is_dry:  # else its end looks for them
+                self._wake_due()
         self._watches += 1
         if job.progress is not None and self._watches % PROGRESS_EVERY == 0:
             job.progress(self.tally())

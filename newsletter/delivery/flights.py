@@ -105,17 +105,29 @@ class Supply:
         """Begin at the first reader again: some have become pending meanwhile."""
         self._cursor, self._is_at_end, self._skipped_from = -1, False, None
 
-    def _add(self, flight: Flight) -> None:
+    def add_due(self, flights: Iterable[Flight]) -> None:
+        """Put readers who are due again before all others: they have waited long enough."""
+        for flight in flights:
+            if flight.token not in self._held:
+                self._add(flight, is_first=True)
+
+    def _add(self, flight: Flight, *, is_first: bool = False) -> None:
         domain = self._find_limited(flight.row.address)
-        if domain is None:
+        if domain is None or self._limited_count < LIMITED_MAX:
             self._held.add(flight.token)
-            self._free.append(flight)
-        elif self._limited_count < LIMITED_MAX:
-            self._held.add(flight.token)
-            self._limited.setdefault(domain, deque()).append(flight)
-            self._limited_count += 1
+            self._line_up(flight, domain, is_first=is_first)
         elif self._skipped_from is None or flight.token < self._skipped_from:
             self._skipped_from = flight.token
+
+    def _line_up(self, flight: Flight, domain: str | None, *, is_first: bool) -> None:
+        line = self._free
+        if domain is not None:
+            line = self._limited.setdefault(domain, deque())
+            self._limited_count += 1
+        if is_first:
+            line.appendleft(flight)
+        else:
+            line.append(flight)
 
     # --- taking
 
@@ -142,14 +154,7 @@ class Supply:
         if self.budget is not None:
             self.budget += 1
         domain = self._find_limited(flight.row.address)
-        line = self._free
-        if domain is not None:
-            line = self._limited.setdefault(domain, deque())
-            self._limited_count += 1
-        if flight.row.drops:
-            line.append(flight)
-        else:
-            line.appendleft(flight)
+        self._line_up(flight, domain, is_first=not flight.row.drops)
 
     def forget(self, flight: Flight) -> None:
         """Let go of a reader who is settled, or no longer ours."""

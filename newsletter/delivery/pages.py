@@ -69,6 +69,7 @@ class Pages:
         self.batch = job.batch
         self._job = job
         self._signing = _open_signing(job.cores) if job.signs else None
+        self._size = SIGNING_PAGE if job.signs else PAGE
 
     def shutdown(self) -> None:
         self.pool.shutdown(wait=True)
@@ -81,7 +82,7 @@ class Pages:
     def read(self, after: int) -> tuple[list[Flight], bool]:
         """Return the next flights whose ids are above *after*, and whether they are the last."""
         job, (first, until) = self._job, self.batch
-        size = SIGNING_PAGE if self._signing else PAGE
+        size = self._size
         with database.read(job.engine) as connection:
             rows = windows.pick(
                 connection,
@@ -90,17 +91,34 @@ class Pages:
                 size=size,
                 until=until,
             )
+        return self._make_flights(rows), len(rows) < size
+
+    def _make_flights(self, rows: list[Picked]) -> list[Flight]:
         if self._signing is None:
-            return [Flight(row) for row in rows], len(rows) < size
+            return [Flight(row) for row in rows]
         composed = self._signing.map(self.try_compose, rows)
-        flights = [Flight(row, message) for row, message in zip(rows, composed, strict=True)]
-        return flights, len(rows) < size
+        return [Flight(row, message) for row, message in zip(rows, composed, strict=True)]
 
     def try_compose(self, row: Picked) -> Outgoing | Exception:
         try:
             return self.compose(row)
         except Exception as error:  # noqa: BLE001 - raised again where the flight is taken
             return error
+
+    def wake_due(self) -> list[Flight]:
+        """Make pending the deferred readers whose time has come, a page at most; return them."""
+        job, (after, until) = self._job, self.batch
+        run_id, now = job.lease.run_id, job.clock()
+        with database.read(job.engine) as connection:
+            due = windows.pick_due(
+                connection, run_id, now=now, after=after, size=self._size, until=until
+            )
+        if not due:
+            return []
+        last = due[-1].subscriber_id
+        with database.write(job.engine) as connection:
+            ledger.wake_due(connection, run_id, now=now, after=after, until=last)
+        return self._make_flights(due)
 
     def close_pass(self) -> Waiting:
         """Wake the deferred that are due, cancel who left; say whether somebody is pending."""

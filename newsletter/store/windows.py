@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Select,
     Update,
     bindparam,
     exists,
@@ -81,33 +82,42 @@ class Answer:
 
 # One by one: a list would be spelled out anew at each execution.
 _IS_STILL_HERE = tuple(_subscriber.c.state != state for state in GONE)
-_PICK = (
-    select(
-        _delivery.c.subscriber_id,
-        _delivery.c.tries,
-        _delivery.c.drops,
-        _subscriber.c.address,
-        _subscriber.c.first_name,
-        _subscriber.c.last_name,
-        _subscriber.c.organisation,
-        _subscriber.c.profile,
-        _subscriber.c.region,
-        _subscriber.c.department,
+
+
+def _select_readers(is_meant: ColumnElement[bool]) -> Select[Any]:
+    return (
+        select(
+            _delivery.c.subscriber_id,
+            _delivery.c.tries,
+            _delivery.c.drops,
+            _subscriber.c.address,
+            _subscriber.c.first_name,
+            _subscriber.c.last_name,
+            _subscriber.c.organisation,
+            _subscriber.c.profile,
+            _subscriber.c.region,
+            _subscriber.c.department,
+        )
+        .join(_subscriber, _subscriber.c.id == _delivery.c.subscriber_id)
+        .where(
+            _delivery.c.run_id == bindparam("run"),
+            is_meant,
+            _delivery.c.subscriber_id > bindparam("after"),
+            _delivery.c.subscriber_id <= bindparam("until"),
+            # Said again: to merge both, PostgreSQL would read all subscribers before the first.
+            _subscriber.c.id > bindparam("after"),
+            _subscriber.c.id <= bindparam("until"),
+            *_IS_STILL_HERE,
+            _subscriber.c.address.is_not(None),
+        )
+        .order_by(_delivery.c.subscriber_id)
+        .limit(bindparam("size"))
     )
-    .join(_subscriber, _subscriber.c.id == _delivery.c.subscriber_id)
-    .where(
-        _delivery.c.run_id == bindparam("run"),
-        _delivery.c.state == DeliveryState.PENDING,
-        _delivery.c.subscriber_id > bindparam("after"),
-        _delivery.c.subscriber_id <= bindparam("until"),
-        # Said again: to merge both, PostgreSQL would read all subscribers before the first.
-        _subscriber.c.id > bindparam("after"),
-        _subscriber.c.id <= bindparam("until"),
-        *_IS_STILL_HERE,
-        _subscriber.c.address.is_not(None),
-    )
-    .order_by(_delivery.c.subscriber_id)
-    .limit(bindparam("size"))
+
+
+_PICK = _select_readers(_delivery.c.state == DeliveryState.PENDING)
+_PICK_DUE = _select_readers(
+    (_delivery.c.state == DeliveryState.DEFERRED) & (_delivery.c.not_before <= bindparam("now"))
 )
 
 
@@ -116,7 +126,22 @@ def pick(
 ) -> list[Picked]:
     """Return the next pending readers whose id is in (*after*, *until*]; claim nobody."""
     values = {"run": run_id, "after": after, "until": until, "size": size}
-    return list(map(Picked._make, prepared.fetch(connection, _PICK, values)))
+    return _read_picked(connection, _PICK, values)
+
+
+def pick_due(
+    connection: Connection, run_id: int, *, now: datetime, after: int, size: int, until: int
+) -> list[Picked]:
+    """Return the next deferred readers whose time has come; wake and claim nobody."""
+    values = {"run": run_id, "after": after, "until": until, "size": size}
+    values["now"] = prepared.instant(connection, now)
+    return _read_picked(connection, _PICK_DUE, values)
+
+
+def _read_picked(
+    connection: Connection, statement: Select[Any], values: Mapping[str, Any]
+) -> list[Picked]:
+    return list(map(Picked._make, prepared.fetch(connection, statement, values)))
 
 
 def read_edition(connection: Connection, digest: str) -> Edition | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import timedelta
 
 import pytest
@@ -11,8 +12,9 @@ from newsletter.delivery import commits
 from newsletter.delivery.dispatch import dispatch
 from newsletter.model import DeliveryState, Tally
 from newsletter.store import database, leaving, ledger, owners, schema
-from tests.delivery.scenery import claim_as, start_run, states_of, with_relay
+from tests.delivery.scenery import claim_as, once_accepted, start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
+from tests.waiting import wait_until
 
 
 @pytest.mark.parametrize("window", [0, 4])
@@ -153,6 +155,31 @@ def test_an_address_that_changes_before_its_claim_is_the_one_written_to(
     assert "neuve@lecteurs.example" in taken
     assert last.address not in taken
     assert len(taken) == 60
+
+
+@pytest.mark.parametrize("window", [0, 4])
+def test_who_was_put_off_is_tried_again_when_due_and_not_after_all_others(
+    engine, settings, keys, now, start_sink, window
+):
+    """As in a run of hours: its first reader is greylisted, and five minutes are soon over."""
+    sink = start_sink()
+    run_id = start_run(engine, now, readers=60)
+    with database.read(engine) as connection:
+        whom = pending_readers(connection, run_id)[0].address
+    sink.manners.rules.append(Rule("rcpt", "450 4.7.1 greylisted", whom, 1))
+    minutes = itertools.count(6)
+
+    def clock():
+        return now + timedelta(minutes=min(next(minutes), 600) if sink.accepted() else 0)
+
+    def is_awake():
+        return states_of(engine, run_id)[whom] != "deferred"
+
+    relay = with_relay(settings, sink.url, window=window, connections=1)
+    with once_accepted(sink, 10, lambda: wait_until(is_awake)):
+        assert dispatch(relay, engine, keys, run_id, clock=clock).finished
+    order = [accepted.recipient for accepted in sink.accepted()]
+    assert 10 <= order.index(whom) < 20
 
 
 def test_the_last_results_wait_for_no_intents(
