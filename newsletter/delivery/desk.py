@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,11 +20,10 @@ from newsletter.delivery.canary import Canary, open_canary
 from newsletter.delivery.commits import RETRY_S, Commits, Outcome, Patience
 from newsletter.delivery.flights import Flight, Supply
 from newsletter.delivery.lanes import Lane
-from newsletter.delivery.pacing import backoff_s, domain_of
 from newsletter.delivery.pages import EVERYBODY, Job, Pages, is_told_to_end
-from newsletter.delivery.routes import Route, share
+from newsletter.delivery.routes import Route, Routes
 from newsletter.delivery.states import Blame, Reply, Step, Verdict
-from newsletter.errors import AuthFailed, RelayError, StoreError, TlsFailed
+from newsletter.errors import RelayError, StoreError
 from newsletter.mail.compose import Outgoing
 from newsletter.model import DeliveryState, Tally
 from newsletter.store.ledger import Waiting
@@ -67,15 +65,9 @@ class Desk:
         self._loop = asyncio.get_running_loop()
         self._pages = Pages(job)
         self._pool = ThreadPoolExecutor(1, "ledger")
-        self._routes = [Route(endpoint, job.deadlines) for endpoint in job.endpoints]
-        share(self._routes)
-        self._lanes = [
-            Lane(self, route, rank)
-            for rank in range(max(r.endpoint.relay.connections for r in self._routes))
-            for route in self._routes
-            if rank < route.endpoint.relay.connections
-        ]
-        self._supply = Supply(self._ask, find_limited=self._find_limited)
+        self._routes = Routes(self, [Route(endpoint, job.deadlines) for endpoint in job.endpoints])
+        self._lanes = [Lane(self, self._routes, *place) for place in self._routes.places()]
+        self._supply = Supply(self._ask, find_limited=self._routes.find_limited)
         self._commits = Commits(
             job.engine,
             job.lease,
@@ -159,7 +151,7 @@ class Desk:
         self._patience.reset()
         flights, is_last = done.result()
         self._supply.add_page(flights, is_last=is_last)
-        self._wake()
+        self.wake()
 
     def _wake_due(self) -> None:
         """Look for deferred readers whose time came while others are being sent to."""
@@ -176,17 +168,9 @@ class Desk:
         self._counts[DeliveryState.DEFERRED] -= len(due)
         self._counts[DeliveryState.PENDING] += len(due)
         self._supply.add_due(due)
-        self._wake()
+        self.wake()
 
-    def _find_limited(self, address: str) -> str | None:
-        for route in self._routes:
-            if route.domains.is_limiting:
-                domain = domain_of(address)
-                if route.domains.find(domain) is not None:
-                    return domain
-        return None
-
-    def _wake(self) -> None:
+    def wake(self) -> None:
         self._supply.refill()
         self._top_up()
         for lane in self._lanes:
@@ -260,9 +244,6 @@ class Desk:
     def want(self, flight: Flight) -> None:
         self._commits.want((flight,))
 
-    def jitter(self) -> float:
-        return random.random()  # noqa: S311 - spreads reconnections, protects nothing
-
     # --- verdicts
 
     def settle(self, flight: Flight, verdict: Verdict, reply: Reply | None, route: Route) -> None:
@@ -273,7 +254,7 @@ class Desk:
         row = flight.row
         step = states.step(verdict, tries=row.tries, drops=row.drops, now=self._job.clock())
         self._commits.record(flight, step, str(reply) if reply is not None else "")
-        self._pace(flight, verdict, reply, route)
+        self._routes.pace(route, row.address, verdict, reply)
         if self._canary is not None:
             self._canary.count(verdict)
         self._look_for_end()
@@ -290,71 +271,17 @@ class Desk:
         self._supply.forget(flight)
         self._look_for_end()
 
-    def _pace(self, flight: Flight, verdict: Verdict, reply: Reply | None, route: Route) -> None:
-        if verdict.state is DeliveryState.SENT:
-            self._note_success(route)
-            route.adaptive.praise()
-            if route.domains.is_limiting:
-                route.domains.praise(domain_of(flight.row.address))
-        elif verdict.state is DeliveryState.DEFERRED:
-            self._note_success(route)
-            if verdict.blame is Blame.READER and verdict.reason not in states.ONE_MAILBOX:
-                route.domains.blame(domain_of(flight.row.address), self._loop.time())
-            elif verdict.throttled:
-                route.adaptive.blame(self._loop.time())
-        elif verdict.throttled:
-            route.adaptive.blame(self._loop.time())
-            if not verdict.close:  # a 421 is judged by what its connection has carried
-                self.on_route_failed(route, RelayError(str(reply), host=route.endpoint.host))
-                route.quiet_until = route.retry_at
+    # --- what the relays say (see routes.Desk)
 
-    def on_connected(self, route: Route) -> None:
-        """A lane got through: the others of its relay, who waited for that, may follow."""
-        route.is_trying, route.has_greeted = False, True
-        self._wake()
+    def count_connected(self, route: Route) -> int:
+        return sum(lane.is_connected for lane in self._lanes if lane.route is route)
 
-    def on_not_connected(self, route: Route, error: RelayError) -> None:
-        """A relay let nobody in; while it has some of us it is asked for no more than these."""
-        held = sum(lane.is_connected for lane in self._lanes if lane.route is route)
-        # Its 554 to one more says no more than a 421; a password or a certificate that fails does.
-        is_final = isinstance(error, (AuthFailed, TlsFailed))
-        if held and route.dead is None and not is_final:
-            route.adaptive.crowd(held)
-        else:
-            self.on_route_failed(route, error)
+    def give_up(self, error: RelayError, *, hopeless: bool) -> None:
+        reason = "configuration" if hopeless else "relay"
+        self.end(Ending(reason, str(error), stops_run=hopeless))
 
-    def on_route_failed(self, route: Route, error: RelayError) -> None:
-        """A relay failed: wait, then leave it to the others and look after it, then give up."""
-        wait_s = backoff_s(route.failures + 1, self.jitter()) * self._job.deadlines.backoff
-        was_alive = route.dead is None
-        route.fail(error, now=self._loop.time(), wait_s=wait_s)
-        if all(other.dead is not None for other in self._routes):
-            hopeless = all(other.is_hopeless for other in self._routes)
-            reason = "configuration" if hopeless else "relay"
-            self.end(Ending(reason, str(error), stops_run=hopeless))
-        elif route.dead is not None:
-            if was_alive:
-                log.warning("relay %s is left to the others (%s)", route.endpoint.host, error.code)
-            self._share_again()
-
-    def _note_success(self, route: Route) -> None:
-        was_alive = route.dead is None
-        route.succeed()
-        if not was_alive and route.dead is None:
-            log.warning("relay %s works again", route.endpoint.host)
-            self._share_again()
-
-    def _share_again(self) -> None:
-        share(self._routes)
-        self._loop.call_soon(self._wake)
-
-    def leave_to_others(self, route: Route, error: RelayError) -> bool:
-        """Do without a relay for good; False when it is the last."""
-        if all(other.dead is not None for other in self._routes if other is not route):
-            return False
-        route.abandon(error)
-        self._share_again()
-        return True
+    def wake_soon(self) -> None:
+        self._loop.call_soon(self.wake)
 
     # --- the ledger's answers
 
@@ -371,7 +298,7 @@ class Desk:
             self.end(Ending("lease_lost"))  # what is owed is still heard: an answer is a fact
         elif answer.stopped:
             self.end(Ending("stopped"))
-        self._wake()
+        self.wake()
 
     def _file(self, outcome: Outcome) -> None:
         flight, step, _ = outcome
@@ -440,7 +367,7 @@ class Desk:
             said = f"{canary.refused} of the first {canary.answered} readers were refused"
             self.end(Ending("canary", said, stops_run=True))
         elif canary.sings:
-            self._loop.call_soon(self._wake)
+            self.wake_soon()
         else:  # put off: the next dispatch asks a few more, before all the others
             self.end(Ending())
 
@@ -462,7 +389,7 @@ class Desk:
         if waiting.here and self._settled_since_pass:
             self._settled_since_pass = 0
             self._supply.read_again()
-            self._wake()
+            self.wake()
         else:
             # Nobody, or only rows that another worker holds just now.
             self._rest(waiting)
@@ -484,7 +411,7 @@ class Desk:
         self._settled_since_pass = 0
         self._pages.batch = (after, until)
         self._supply.read_again()
-        self._wake()
+        self.wake()
 
     # --- from outside
 

@@ -20,7 +20,7 @@ from newsletter.delivery.pacing import (
     domain_of,
     take_from_all,
 )
-from newsletter.delivery.routes import Route
+from newsletter.delivery.routes import Route, Routes
 from newsletter.delivery.smtp import Connection, connect
 from newsletter.delivery.smtp_protocol import (
     BadAddress,
@@ -61,24 +61,15 @@ class Desk(Protocol):
 
     def release(self, flight: Flight) -> None: ...
 
-    def leave_to_others(self, route: Route, error: RelayError) -> bool: ...
-
-    def on_connected(self, route: Route) -> None: ...
-
-    def on_not_connected(self, route: Route, error: RelayError) -> None: ...
-
-    def on_route_failed(self, route: Route, error: RelayError) -> None: ...
-
-    def jitter(self) -> float: ...
-
 
 class Lane:
     """One of the connections a relay allows, opened again whenever there is work."""
 
-    def __init__(self, desk: Desk, route: Route, rank: int) -> None:
+    def __init__(self, desk: Desk, routes: Routes, route: Route, rank: int) -> None:
         self.route = route
         self.flights: dict[int, Flight] = {}
         self._desk = desk
+        self._routes = routes
         self._rank = rank
         self._connection: Connection | None = None
         self._by_domain: dict[str, int] = {}  # messages on this connection
@@ -171,7 +162,7 @@ class Lane:
             return True
         # All messages of a run are about as large: this relay is of no use to it.
         useless = RelayError(f"too large: {too_large}", host=connection.endpoint.host)
-        if self._desk.leave_to_others(self.route, useless):
+        if self._routes.leave_to_others(self.route, useless):
             self._desk.put_back(flight)
         else:
             self._conclude(flight, Stage.MAIL, too_large)
@@ -462,9 +453,9 @@ class Lane:
             self._connecting = None
             route.is_trying = False
             # This lane waits, whatever the others have to say of the relay meanwhile.
-            wait_s = backoff_s(1, self._desk.jitter()) * route.deadlines.backoff
+            wait_s = backoff_s(1, self._routes.jitter()) * route.deadlines.backoff
             self._retry_at = self._loop.time() + wait_s
-            self._desk.on_not_connected(route, error)
+            self._routes.on_not_connected(route, error)
             self.advance()
         except BaseException:  # the loop hears of it once nobody holds the task
             self._connecting = None
@@ -474,10 +465,10 @@ class Lane:
             self._connecting = None
             self._by_domain.clear()
             self._connection = connection
-            self._desk.on_connected(route)
+            self._routes.on_connected(route)
 
     def _note_failure(self, error: RelayError) -> None:
-        self._desk.on_route_failed(self.route, error)
+        self._routes.fail(self.route, error)
         if self.route.dead is None:
             self._wake_in(max(self.route.retry_at - self._loop.time(), 0.0))
 

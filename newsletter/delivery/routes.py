@@ -1,15 +1,19 @@
-"""One relay during one dispatch: its pace, its health, what it taught us.
+"""The relays of one dispatch: their pace, their health, what they taught us.
 
-In: failures and successes of its lanes. Out: when to try again, whether to leave it to the others.
-Never: a socket.
+In: failures and successes of their lanes. Out: when to try one again, whether to leave it to the
+others. Never: a socket.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import math
+import random
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from newsletter.delivery.endpoints import Deadlines, Endpoint
 from newsletter.delivery.pacing import (
@@ -17,11 +21,16 @@ from newsletter.delivery.pacing import (
     Adaptive,
     Domains,
     TokenBucket,
+    backoff_s,
+    domain_of,
     open_buckets,
 )
 from newsletter.delivery.smtp import Unwelcome
-from newsletter.delivery.states import Reply
+from newsletter.delivery.states import ONE_MAILBOX, Blame, Reply, Verdict
 from newsletter.errors import AuthFailed, RelayError, TlsFailed
+from newsletter.model import DeliveryState
+
+log = logging.getLogger(__name__)
 
 _SESSION_LIMIT = re.compile(
     r"(max|limit|too many).*(message|mail).*(session|connection)|"
@@ -109,3 +118,109 @@ def share(routes: Sequence[Route]) -> None:
     for route in live:
         relay = route.endpoint.relay
         route.adaptive.limit(max(1, round(relay.connections * relay.weight / heaviest)))
+
+
+class Desk(Protocol):
+    """What the relays ask of the dispatch that they work for."""
+
+    def count_connected(self, route: Route) -> int: ...
+
+    def wake(self) -> None: ...
+
+    def wake_soon(self) -> None: ...
+
+    def give_up(self, error: RelayError, *, hopeless: bool) -> None: ...
+
+
+class Routes:
+    """All relays of one dispatch: one may do the work of another, until all are given up."""
+
+    def __init__(self, desk: Desk, routes: Sequence[Route]) -> None:
+        self._desk = desk
+        self._routes = routes
+        self._loop = asyncio.get_running_loop()
+        share(routes)
+
+    def places(self) -> Iterator[tuple[Route, int]]:
+        """Yield the connections that the relays allow: the first of each before any second."""
+        for rank in range(max(route.endpoint.relay.connections for route in self._routes)):
+            for route in self._routes:
+                if rank < route.endpoint.relay.connections:
+                    yield route, rank
+
+    def find_limited(self, address: str) -> str | None:
+        """Return the domain of an address when some relay limits it."""
+        for route in self._routes:
+            if route.domains.is_limiting:
+                domain = domain_of(address)
+                if route.domains.find(domain) is not None:
+                    return domain
+        return None
+
+    def jitter(self) -> float:
+        return random.random()  # noqa: S311 - spreads reconnections, protects nothing
+
+    def pace(self, route: Route, address: str, verdict: Verdict, reply: Reply | None) -> None:
+        """Take from a verdict what it says of the relay and of the domain."""
+        if verdict.state is DeliveryState.SENT:
+            self._note_success(route)
+            route.adaptive.praise()
+            if route.domains.is_limiting:
+                route.domains.praise(domain_of(address))
+        elif verdict.state is DeliveryState.DEFERRED:
+            self._note_success(route)
+            if verdict.blame is Blame.READER and verdict.reason not in ONE_MAILBOX:
+                route.domains.blame(domain_of(address), self._loop.time())
+            elif verdict.throttled:
+                route.adaptive.blame(self._loop.time())
+        elif verdict.throttled:
+            route.adaptive.blame(self._loop.time())
+            if not verdict.close:  # a 421 is judged by what its connection has carried
+                self.fail(route, RelayError(str(reply), host=route.endpoint.host))
+                route.quiet_until = route.retry_at
+
+    def on_connected(self, route: Route) -> None:
+        """A lane got through: the others of its relay, who waited for that, may follow."""
+        route.is_trying, route.has_greeted = False, True
+        self._desk.wake()
+
+    def on_not_connected(self, route: Route, error: RelayError) -> None:
+        """A relay let nobody in; while it has some of us it is asked for no more than these."""
+        held = self._desk.count_connected(route)
+        # Its 554 to one more says no more than a 421; a password or a certificate that fails does.
+        is_final = isinstance(error, (AuthFailed, TlsFailed))
+        if held and route.dead is None and not is_final:
+            route.adaptive.crowd(held)
+        else:
+            self.fail(route, error)
+
+    def fail(self, route: Route, error: RelayError) -> None:
+        """A relay failed: wait, then leave it to the others and look after it, then give up."""
+        wait_s = backoff_s(route.failures + 1, self.jitter()) * route.deadlines.backoff
+        was_alive = route.dead is None
+        route.fail(error, now=self._loop.time(), wait_s=wait_s)
+        if all(other.dead is not None for other in self._routes):
+            self._desk.give_up(error, hopeless=all(other.is_hopeless for other in self._routes))
+        elif route.dead is not None:
+            if was_alive:
+                log.warning("relay %s is left to the others (%s)", route.endpoint.host, error.code)
+            self._share_again()
+
+    def leave_to_others(self, route: Route, error: RelayError) -> bool:
+        """Do without a relay for good; False when it is the last."""
+        if all(other.dead is not None for other in self._routes if other is not route):
+            return False
+        route.abandon(error)
+        self._share_again()
+        return True
+
+    def _note_success(self, route: Route) -> None:
+        was_alive = route.dead is None
+        route.succeed()
+        if not was_alive and route.dead is None:
+            log.warning("relay %s works again", route.endpoint.host)
+            self._share_again()
+
+    def _share_again(self) -> None:
+        share(self._routes)
+        self._desk.wake_soon()
