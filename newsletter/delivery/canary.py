@@ -16,10 +16,20 @@ SHARE = 0.01
 MAX_REFUSED = 0.02
 
 
+def measure(audience: int) -> int:
+    """Return how many go first; 0: nobody, all go at once."""
+    return int(audience * SHARE) if audience >= MIN_AUDIENCE else 0
+
+
 def count_missing(tally: Tally) -> int:
     """Return how many of the share that goes first are still to be heard of; 0 for none."""
-    size = int(tally.audience * SHARE) if tally.audience >= MIN_AUDIENCE else 0
-    return max(0, size - tally.sent - tally.refused)
+    return max(0, measure(tally.audience) - tally.sent - tally.refused)
+
+
+def count_unasked(tally: Tally) -> int:
+    """Return how many of the share were not yet offered to a relay, or are due again."""
+    asked = tally.sent + tally.refused + tally.deferred + tally.sending + tally.unknown
+    return max(0, measure(tally.audience) - asked)
 
 
 @dataclass(slots=True)
@@ -48,5 +58,10 @@ class Canary:
 
 
 def open_canary(tally: Tally) -> Canary:
-    """Go on with what former dispatches heard."""
+    """Go on with what former dispatches heard: those they put off are asked again."""
     return Canary(tally.sent + tally.refused, tally.sent, tally.refused)
+
+
+def recall(tally: Tally) -> Canary:
+    """Return what became of a share that was all asked; who was put off has answered."""
+    return Canary(tally.sent + tally.refused + tally.deferred, tally.sent, tally.refused)

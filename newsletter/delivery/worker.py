@@ -17,11 +17,11 @@ from newsletter.delivery import processor, queue
 from newsletter.delivery.dispatch import Errand, conclude, settle_dead
 from newsletter.delivery.shift import Shifts
 from newsletter.errors import ConfigError, StoreError
-from newsletter.model import RunId, RunState
+from newsletter.model import Run, RunId, RunState
 from newsletter.store import database, identity, runs
 
 if TYPE_CHECKING:
-    from procrastinate import App
+    from procrastinate import App, JobContext
 
 WATCH_S = 0.2
 
@@ -116,10 +116,18 @@ class _Worker:
         url = self._errand.engine.url.set(drivername="postgresql")
         app = App(connector=PsycopgConnector(conninfo=url.render_as_string(hide_password=False)))
 
-        @app.task(name=queue.TASK)
-        def dispatch(run: int, after: int, until: int) -> None:
+        @app.task(name=queue.TASK, pass_context=True)
+        def dispatch(
+            context: JobContext,
+            run: int,
+            after: int,
+            until: int,
+            first: bool = False,  # noqa: FBT001, FBT002 - a job's arguments go by name
+        ) -> None:
             """Run in a thread: the loop of the dispatch is its own."""
             self._shifts.dispatch(RunId(run), after, until)
+            if first:
+                self._follow(RunId(run), context.job.id)
 
         return app
 
@@ -150,10 +158,17 @@ class _Worker:
         with database.read(engine) as connection:
             begun = runs.unfinished_runs(connection)
         for run in begun:
-            if run.state is not RunState.DISPATCHING:
-                continue
             settle_dead(engine, run, now)
-            if run.stopped:
-                continue
-            if queue.hand_over(engine, run, now=now, stale_s=self._tempo.stale_s):
+            if not run.stopped and self._hand_over(run):
                 conclude(self._errand, run)  # else its dispatcher does
+
+    def _follow(self, run_id: RunId, job_id: int | None) -> None:
+        """Let the others follow those who went first, now that the job of these has ended."""
+        with database.read(self._errand.engine) as connection:
+            run = runs.read_run_by_id(connection, run_id)
+        if run is not None and run.state is RunState.DISPATCHING and not run.stopped:
+            self._hand_over(run, ended=job_id)
+
+    def _hand_over(self, run: Run, *, ended: int | None = None) -> bool:
+        engine, now = self._errand.engine, self._errand.clock()
+        return queue.hand_over(engine, run, now=now, stale_s=self._tempo.stale_s, ended=ended)

@@ -22,7 +22,7 @@ from newsletter.errors import ConfigError, StoreError
 from newsletter.model import RunId
 from newsletter.store import database, ledger, owners, runs
 from tests.delivery.scenery import claim_as, judge, start_run, states_of, with_relay
-from tests.delivery.sink import Manners
+from tests.delivery.sink import Manners, Rule
 from tests.waiting import wait_until
 
 
@@ -214,6 +214,43 @@ def test_a_worker_takes_the_run_of_a_dispatcher_that_was_killed(
         assert runs.read_run_by_id(connection, RunId(run_id)).fence == 2
 
 
+@pytest.fixture
+def _canary(monkeypatch):
+    monkeypatch.setattr("newsletter.delivery.canary.MIN_AUDIENCE", 100)
+    monkeypatch.setattr("newsletter.delivery.canary.SHARE", 0.1)
+
+
+@pytest.mark.usefixtures("_canary")
+def test_a_worker_lets_the_others_follow_as_soon_as_the_canary_sang(
+    postgres_engine, settings, keys, now, start_sink
+):
+    """The sweep that hands the run over is not needed again."""
+    sink = start_sink()
+    run_id = start_run(postgres_engine, now, readers=100)
+    first = [*states_of(postgres_engine, run_id)][:10]
+    sweeps = Tempo(heartbeat_s=0.5, stale_s=60.0, sweep_s=3600, polling_s=0.2)
+    with working(with_relay(settings, sink.url), postgres_engine, keys, now, sweeps):
+        wait_until(lambda: _alive(postgres_engine) == 1)
+        result = dispatch(settings, postgres_engine, keys, run_id, clock=lambda: now)
+        assert result.reason == "queued"
+        wait_until(lambda: _is_done(postgres_engine, run_id))
+    order = [accepted.recipient for accepted in sink.accepted()]
+    assert len(order) == 100
+    assert set(order[:10]) == set(first)
+
+
+@pytest.mark.usefixtures("_canary")
+def test_a_worker_stops_a_run_whose_canary_is_refused(
+    postgres_engine, settings, keys, now, start_sink
+):
+    sink = start_sink(Manners(rules=[Rule("rcpt", "550 5.1.1 nobody")]))
+    run_id = start_run(postgres_engine, now, readers=100)
+    with working(with_relay(settings, sink.url), postgres_engine, keys, now):
+        wait_until(lambda: _read_run(postgres_engine, run_id).stopped)
+    assert _read_run(postgres_engine, run_id).reason == "canary"
+    assert Counter(states_of(postgres_engine, run_id).values()) == {"refused": 10, "pending": 90}
+
+
 @contextmanager
 def holding(engine, run_id, now):
     """Be the living dispatcher of the run."""
@@ -228,11 +265,11 @@ def holding(engine, run_id, now):
 
 
 @contextmanager
-def working(settings, engine, keys, now):
+def working(settings, engine, keys, now, tempo=None):
     """Have one worker, in a thread."""
     stop = threading.Event()
     errand = Errand(settings=settings, engine=engine, keys=keys, clock=lambda: now, stop=stop)
-    tempo = Tempo(heartbeat_s=0.5, stale_s=4.0, sweep_s=0.05, polling_s=0.2)
+    tempo = tempo or Tempo(heartbeat_s=0.5, stale_s=4.0, sweep_s=0.05, polling_s=0.2)
     worker = threading.Thread(target=work, args=(errand,), kwargs={"tempo": tempo})
     worker.start()
     try:
@@ -253,5 +290,9 @@ def _alive(engine) -> int:
 
 
 def _is_done(engine, run_id) -> bool:
+    return _read_run(engine, run_id).state == "done"
+
+
+def _read_run(engine, run_id):
     with database.read(engine) as connection:
-        return runs.read_run_by_id(connection, RunId(run_id)).state == "done"
+        return runs.read_run_by_id(connection, RunId(run_id))
