@@ -22,6 +22,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from newsletter.config import DomainPace, Relay, Settings
+from newsletter.delivery import resolver
 from newsletter.delivery.desk import RESTED, Desk, Ending
 from newsletter.delivery.dispatch import Errand, begin, close, make_job, settle_dead
 from newsletter.delivery.endpoints import open_endpoints
@@ -95,7 +96,7 @@ class Shift:
             lease = Lease(run.id, self.owner, run.fence)
             begin(errand, lease, to)
             job = make_job(errand, run, lease, to)
-            return asyncio.run(self._run(replace(job, batch=(after, until), on_rest=self._rest)))
+            return resolver.run(self._run(replace(job, batch=(after, until), on_rest=self._rest)))
 
     async def _run(self, job: Job) -> Ending:
         self._loop, self._desk = asyncio.get_running_loop(), Desk(job)

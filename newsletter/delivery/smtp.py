@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from newsletter.config import Settings
+from newsletter.delivery import resolver
 from newsletter.delivery.endpoints import Deadlines, Endpoint, open_endpoints
 from newsletter.delivery.smtp_greeting import Failed, Problem, Ready, StartTls
 from newsletter.delivery.smtp_protocol import (
@@ -329,13 +330,13 @@ def submit_one(
     """
     with open_endpoints(settings) as endpoints:
         courier = _Courier(sender, recipient, content)
-        return asyncio.run(courier.submit(endpoints[0], deadlines or Deadlines()))
+        return resolver.run(courier.submit(endpoints[0], deadlines or Deadlines()))
 
 
 def probe_relay(settings: Settings) -> str:
     """Greet every relay and return what they offer; raise RelayError for the first that fails."""
     with open_endpoints(settings) as endpoints:
-        return "; ".join(asyncio.run(_probe(endpoint)) for endpoint in endpoints)
+        return "; ".join(resolver.run(_probe(endpoint)) for endpoint in endpoints)
 
 
 async def _probe(endpoint: Endpoint) -> str:

@@ -224,3 +224,20 @@ def test_two_dispatchers_on_one_run_send_once(settings, sqlite_engine, keys, now
     assert sorted(result.reason for result in results) in (["", "elsewhere"], ["", ""])
     assert Counter(states_of(sqlite_engine, run_id).values()) == {"sent": 120}
     assert max(Counter(a.recipient for a in sink.accepted()).values()) == 1
+
+
+def test_a_name_server_that_does_not_answer_holds_no_dispatch_that_is_told_to_stop(
+    go, sqlite_engine, now, monkeypatch
+):
+    stop, answered, asks_on = threading.Event(), threading.Event(), []
+
+    def resolve(*_, **__):
+        stop.set()
+        asks_on.append(not answered.wait(PATIENCE_S))
+        raise OSError("no answer")
+
+    monkeypatch.setattr("socket.getaddrinfo", resolve)
+    run_id = start_run(sqlite_engine, now, readers=5)
+    result = go("smtp://relay.example.org:25", run_id, stop=stop)
+    assert (result.reason, result.tally.pending, asks_on) == ("terminated", 5, [])
+    answered.set()
