@@ -34,6 +34,7 @@ from newsletter.store import (
     ledger,
     owners,
     runs,
+    settling,
 )
 
 # Asks whether an address answers 200 to anybody.
@@ -289,13 +290,15 @@ def adopt(settings: Settings, engine: Engine, now: dt.datetime) -> bool:
     """Accept this database as the one that sends; False when it was that already.
 
     The new identity makes the database it was copied from a stranger here, should it come back.
-    What another machine was sending becomes unknown: nobody sends there any more. What was sent
-    after a backup had runs of which nothing is known here: their ids are given to no other.
+    What another machine was sending becomes unknown: nobody sends there any more; and so does who
+    waits in a begun run, for a backup does not say who was written to since. What was sent after it
+    had runs of which nothing is known here: their ids are given to no other.
     """
     restored = is_restored(settings, engine, now)
     with database.write(engine) as connection:
         given_up = owners.bury_strangers(connection, now=now)
         if restored:
+            settling.doubt_waiting(connection, now=now)
             runs.lock_instance(connection)
             _give_identity(settings, connection, now)
             runs.skip_ids(connection)

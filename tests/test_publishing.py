@@ -464,6 +464,14 @@ def test_adopting_gives_up_what_another_machine_was_sending(settings, sqlite_eng
     assert not running.adopt(settings, sqlite_engine, now)
 
 
+def test_adopting_a_backup_of_a_begun_run_makes_unknown_who_waited_in_it(settings, engine, now):
+    running.is_restored(settings, engine, now)
+    run_id = start_run(engine, now, readers=2)
+    (settings.var_dir / "instance").unlink()
+    assert running.adopt(settings, engine, now)
+    assert set(states_of(engine, run_id).values()) == {"unknown"}
+
+
 # --- proofs and corrections ---------------------------------------------------------------------
 
 

@@ -41,6 +41,9 @@ class Why(StrEnum):
     """Why a log proves nothing about a reader; ends a sentence for people."""
 
     BEGUN = "the relay began to take their message, and the log does not say yet what came of it"
+    RESTORED = (
+        "they waited in a backup that was put back, which does not say who was written to since"
+    )
     FOREIGN = "the file holds no dated line of a log; a compressed one must be unpacked first"
     UNCOVERED = (
         f"the log must reach from {MARGIN.seconds // 60} minutes before they were written to until "
@@ -168,6 +171,8 @@ def _doubt_absence(
     given_up_at = doubt.given_up_at + MARGIN
     if doubt.subscriber_id in log.begun:
         return Why.BEGUN
+    if doubt.owner is None:
+        return Why.RESTORED
     if log.first_at is None:
         return Why.FOREIGN
     if not log.covers(doubt.claimed_at - MARGIN, given_up_at):

@@ -16,7 +16,8 @@ from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from newsletter.model import DeliveryState, RunState
 from newsletter.store import schema
-from newsletter.store.ledger import DISPATCH_BEGUN, add_event
+from newsletter.store.ledger import DISPATCH_BEGUN, WAITING, add_event
+from newsletter.store.owners import give_up
 
 _run = schema.run
 _delivery = schema.delivery
@@ -27,11 +28,14 @@ _CHUNK = 500
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A reader whose fate is unknown: who claimed them under which fence, when, until when."""
+    """A reader whose fate is unknown: who claimed them under which fence, when, until when.
+
+    ``owner`` is None for whoever waited in a backup, and may have been written to since.
+    """
 
     subscriber_id: int
-    owner: str
-    fence: int
+    owner: str | None
+    fence: int | None
     claimed_at: datetime
     given_up_at: datetime
 
@@ -216,6 +220,22 @@ def reopen_run(connection: Connection, run_id: int, *, now: datetime) -> None:
         .where(_run.c.id == run_id, _run.c.state.in_((RunState.DONE, RunState.DISPATCHING)))
         .values(state=RunState.DISPATCHING, reopened_at=now, finished_at=None)
     )
+
+
+def doubt_waiting(connection: Connection, *, now: datetime) -> int:
+    """Make ``unknown`` who waits in a begun run of a backup; return how many readers that is.
+
+    They may have been written to since it was made, by whom and through what it does not say.
+    """
+    begun = select(_run.c.id).where(_run.c.state == RunState.DISPATCHING)
+    waiting = _delivery.c.run_id.in_(begun) & _delivery.c.state.in_(WAITING)
+    started_at = select(_run.c.started_at).where(_run.c.id == _delivery.c.run_id)
+    connection.execute(
+        update(_delivery)
+        .where(waiting)
+        .values(owner=None, not_before=None, claimed_at=started_at.scalar_subquery())
+    )
+    return give_up(connection, waiting, reason="restored", now=now)
 
 
 # --- addresses that vanished ---------------------------------------------------------------------

@@ -15,8 +15,8 @@ from newsletter.delivery.dispatch import dispatch
 from newsletter.delivery.endpoints import Deadlines
 from newsletter.delivery.resolving import Resolution, Why
 from newsletter.errors import ConfigError
-from newsletter.store import database, ledger, owners, schema
-from newsletter.store.schema import event, run, subscriber
+from newsletter.store import database, ledger, owners, schema, settling
+from newsletter.store.schema import delivery, event, run, subscriber
 from tests.delivery.scenery import claim_as, start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
 
@@ -94,6 +94,18 @@ def test_a_log_that_lacks_a_reader_known_to_be_sent_proves_presence_only(now, in
     gone = next(a for a in sink.accepted() if a.recipient.startswith("lecteur5@"))
     lines = [line for line in log_of(sink, now) if gone.message_id not in line]
     assert doubts(resolve(run_id, lines), Why.INCOMPLETE)
+
+
+def test_a_log_tells_who_of_a_backup_was_sent_to_and_never_who_was_not(
+    engine, now, in_doubt, resolve
+):
+    sink, run_id, _ = in_doubt
+    with database.write(engine) as connection:  # what a backup made just before holds
+        connection.execute(update(delivery).values(state="pending", owner=None, claimed_at=None))
+        connection.execute(update(run).values(state="dispatching"))
+        assert settling.doubt_waiting(connection, now=now) == 8
+    resolution = resolve(run_id, log_of(sink, now))
+    assert resolution == Resolution(found=7, absent=0, doubted=1, why={Why.RESTORED: 1})
 
 
 def message_line(engine, keys, now, run_id, queue_id="Q99"):

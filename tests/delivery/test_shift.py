@@ -11,7 +11,7 @@ from sqlalchemy import select, text, update
 
 from newsletter import running
 from newsletter.config import DomainPace, Relay
-from newsletter.delivery import commits, desk, queue
+from newsletter.delivery import commits, desk, queue, resolving
 from newsletter.delivery.departure import LEASE
 from newsletter.delivery.desk import RESTED, Ending
 from newsletter.delivery.dispatch import Errand, settle_dead
@@ -193,6 +193,7 @@ def test_nothing_of_a_restored_database_leaves_by_a_worker_that_knows_it(open_sc
     shifts.dispatch(scene.run_id, *EVERYBODY)
     assert scene.sink.accepted() == []
     assert running.adopt(settings, engine, scene.now)
+    resolving.resend(engine, scene.run_id, now=scene.now)
     shifts = Shifts(scene.errand, STALE_S)
     shifts.dispatch(scene.run_id, *EVERYBODY)
     shifts.leave()
