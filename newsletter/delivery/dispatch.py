@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from sqlalchemy import Connection, Engine
 
@@ -214,6 +215,7 @@ def make_job(errand: Errand, run: Run, lease: Lease, endpoints: tuple[Endpoint, 
         clock=errand.clock,
         deadline_at=_deadline_of(run),
         deadlines=errand.deadlines,
+        is_older=partial(identity.is_older, errand.settings, errand.engine),
         signs=bool(errand.settings.relay.dkim.selector),
         progress=errand.progress,
         stop=errand.stop,
@@ -326,7 +328,8 @@ def _release(engine: Engine, lease: Lease) -> None:
 def _report(engine: Engine, run_id: int, ending: Ending) -> DispatchResult:
     with database.read(engine) as connection:
         run = runs.read_run_by_id(connection, RunId(run_id))
-        assert run is not None
+        if run is None:
+            raise NotFound(f"run {run_id} is gone", remedy="was another database put in its place?")
         return DispatchResult(
             run_id=run_id,
             tally=ledger.tally(connection, run_id),

@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 from newsletter.delivery import processor
 from newsletter.delivery.endpoints import Deadlines, Endpoint
 from newsletter.delivery.flights import PAGE, Flight
+from newsletter.errors import StoreError
 from newsletter.mail.compose import Compiled, Outgoing, Reader
 from newsletter.model import Tally
 from newsletter.store import database, ledger, windows
@@ -50,6 +51,7 @@ class Job:
     clock: Callable[[], datetime]
     deadline_at: datetime
     deadlines: Deadlines
+    is_older: Callable[[], bool]  # whether a backup was put in the database's place
     tally: Tally = field(default_factory=Tally)  # a batch does not count ten million rows
     canary: int = 0  # so many go first, and alone
     signs: bool = False
@@ -68,6 +70,7 @@ class Pages:
         self.pool = ThreadPoolExecutor(1, "pages")
         self.batch = job.batch
         self._job = job
+        self._read_until = -1  # the highest id that was read
         self._signing = _open_signing(job.cores) if job.signs else None
         self._size = SIGNING_PAGE if job.signs else PAGE
 
@@ -80,18 +83,31 @@ class Pages:
         return self._job.compiled.compose(_to_reader(row))
 
     def read(self, after: int) -> tuple[list[Flight], bool]:
-        """Return the next flights whose ids are above *after*, and whether they are the last."""
+        """Return the next flights whose ids are above *after*, and whether they are the last.
+
+        Raise StoreError rather than read again what a backup says that was put back meanwhile.
+        """
         job, (first, until) = self._job, self.batch
-        size = self._size
+        start, size = max(after, first), self._size
         with database.read(job.engine) as connection:
             rows = windows.pick(
                 connection,
                 job.lease.run_id,
-                after=max(after, first),
+                after=start,
                 size=size,
                 until=until,
             )
+        if start < self._read_until:
+            self._refuse_backup()
+        self._read_until = max(self._read_until, rows[-1].subscriber_id if rows else start)
         return self._make_flights(rows), len(rows) < size
+
+    def _refuse_backup(self) -> None:
+        if self._job.is_older():
+            raise StoreError(
+                "an older state of this database was put back while a run was under way",
+                remedy="make sure that nobody sends, then: newsletter adopt",
+            )
 
     def _make_flights(self, rows: list[Picked]) -> list[Flight]:
         if self._signing is None:
@@ -115,6 +131,7 @@ class Pages:
             )
         if not due:
             return []
+        self._refuse_backup()
         last = due[-1].subscriber_id
         with database.write(job.engine) as connection:
             ledger.wake_due(connection, run_id, now=now, after=after, until=last)

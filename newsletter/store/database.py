@@ -24,7 +24,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 
 from newsletter.errors import Busy, ConfigError, StoreError
 
@@ -61,9 +61,10 @@ def open_engine(url: str, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine:
 def _open_sqlite(url: str, busy_timeout_ms: int) -> Engine:
     waiting = {"timeout": busy_timeout_ms / 1000}
     engine = create_engine(url, connect_args=waiting, hide_parameters=True)
+    path = Path(engine.url.database or ":memory:").absolute()
 
     @event.listens_for(engine, "connect")
-    def _prepare(connection: Any, _record: object) -> None:
+    def _prepare(connection: Any, record: Any) -> None:
         # The driver's own implicit BEGIN is deferred, and a deferred transaction that reads and
         # then writes is refused at once, whatever the busy timeout: we begin them ourselves.
         connection.isolation_level = None
@@ -74,9 +75,21 @@ def _open_sqlite(url: str, busy_timeout_ms: int) -> Engine:
         # Whoever is erased is gone from the file as well (P9), however SQLite was compiled.
         cursor.execute("PRAGMA secure_delete = ON")
         cursor.close()
+        record.info["file"] = _identify(path)
+
+    @event.listens_for(engine, "checkout")
+    def _look(_connection: Any, record: Any, _proxy: object) -> None:
+        # SQLite goes on with a file that was put aside, and all that it writes there is lost. While
+        # there is none, a new connection would make an empty one.
+        if _identify(path) not in {None, record.info["file"]}:
+            raise DisconnectionError("another file stands there")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
+        if connection.info["file"] != _identify(path):
+            raise StoreError(
+                "the database's file was replaced or removed", path=str(path), remedy="try again"
+            )
         options = connection.get_execution_options()
         timeout_ms = HURRIED_TIMEOUT_MS if options.get("hurries") else busy_timeout_ms
         if connection.info.setdefault("busy_timeout_ms", busy_timeout_ms) != timeout_ms:
@@ -85,6 +98,15 @@ def _open_sqlite(url: str, busy_timeout_ms: int) -> Engine:
         connection.exec_driver_sql("BEGIN" if options.get("read_only") else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _identify(path: Path) -> tuple[int, int] | None:
+    """Say which file stands at *path*, None when there is none: a database in memory has none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _limit_waits(engine: Engine, busy_timeout_ms: int) -> None:

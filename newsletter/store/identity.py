@@ -39,7 +39,7 @@ def is_copy(settings: Settings, engine: Engine) -> bool:
 def is_older(settings: Settings, engine: Engine) -> bool:
     """True when the file knows this very database, further on than it is: a backup came back."""
     known = read_file(settings)
-    mark = _read_mark(engine)
+    mark = _read_mark(engine) if known is not None else None
     return (
         known is not None
         and mark is not None

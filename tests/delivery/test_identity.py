@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import update
 
 from newsletter import running
+from newsletter.delivery import commits
 from newsletter.delivery.dispatch import dispatch
 from newsletter.errors import StoreError
 from newsletter.store import database, identity, runs, schema
@@ -144,6 +145,27 @@ def test_a_dispatch_makes_every_backup_before_and_within_it_an_older_one(
     before, within, of_the_file = seen
     assert before < within == of_the_file < read(engine).generation
     assert identity.read_file(settings) == read(engine)
+
+
+def test_a_dispatch_reads_nobody_again_from_a_backup_put_back_under_it(
+    settings, engine, born, keys, now, start_sink, monkeypatch
+):
+    monkeypatch.setattr(commits, "PATIENCE_S", 0)
+    sink = start_sink()
+    run_id = start_run(engine, now, readers=20)
+
+    def put_back():  # the fence stays: the backup is of this very dispatch
+        waits = {"state": "pending", "owner": None}
+        sent = schema.delivery.c.state == "sent"
+        with database.write(engine) as connection:
+            connection.execute(update(schema.delivery).where(sent).values(**waits))
+        set_back(engine, 0)
+
+    relay = with_relay(settings, sink.url, connections=1, window=0)
+    with once_accepted(sink, 12, put_back), pytest.raises(StoreError, match="put back"):
+        dispatch(relay, engine, keys, run_id, clock=lambda: now)
+    assert len(sink.accepted()) == len({one.recipient for one in sink.accepted()}) == 20
+    assert running.is_restored(settings, engine, now)
 
 
 def test_of_many_that_advance_at_once_the_file_keeps_the_highest(settings, engine, born):

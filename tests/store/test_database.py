@@ -1,5 +1,6 @@
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
@@ -48,6 +49,55 @@ def test_no_error_of_the_database_shows_an_address(engine, now):
         connection.execute(insert(schema.subscriber).values(id=2, **person))
     assert "a@example.org" not in f"{caught.value}"
     assert "parameters: (" not in f"{caught.value.__cause__}"
+
+
+@pytest.fixture
+def put_aside(tmp_path, sqlite_engine):
+    """An empty backup in the place of a database that its process has open."""
+    backup = tmp_path / "backup.db"
+    with closing(sqlite3.connect(sqlite_engine.url.database)) as connection:
+        connection.execute(f"VACUUM INTO '{backup}'")
+
+    def put_aside():
+        for left in ("newsletter.db-wal", "newsletter.db-shm"):
+            (tmp_path / left).unlink(missing_ok=True)
+        backup.replace(tmp_path / "newsletter.db")
+
+    return put_aside
+
+
+def count_instances(engine):
+    with database.read(engine) as connection:
+        return connection.scalar(select(func.count()).select_from(schema.instance))
+
+
+def test_a_file_put_in_the_place_of_another_is_the_database_from_then_on(
+    sqlite_engine, put_aside, now
+):
+    with database.write(sqlite_engine) as connection:
+        connection.execute(insert(schema.instance).values(id="a", created_at=now))
+    assert count_instances(sqlite_engine) == 1
+    put_aside()
+    assert count_instances(sqlite_engine) == 0
+
+
+def test_a_connection_that_is_kept_writes_nothing_to_a_file_put_aside(sqlite_engine, put_aside):
+    connection = database.connect(sqlite_engine)
+    with database.write_on(connection):
+        pass
+    put_aside()
+    with pytest.raises(StoreError, match="replaced"), database.write_on(connection):
+        pass
+    connection.close()
+    assert count_instances(sqlite_engine) == 0
+
+
+def test_no_empty_database_is_made_in_the_place_of_one_that_is_gone(tmp_path, sqlite_engine):
+    count_instances(sqlite_engine)
+    (tmp_path / "newsletter.db").unlink()
+    with pytest.raises(StoreError, match="removed"):
+        count_instances(sqlite_engine)
+    assert not (tmp_path / "newsletter.db").exists()
 
 
 def test_a_file_that_is_no_database_is_said_to_be_damaged(tmp_path):
