@@ -76,9 +76,8 @@ def _people(count: int) -> list[Reader]:
             subscriber_id=chance.getrandbits(62),
             address=address(number),
             values={
-                "first_name": (name := chance.choice(readers.FIRST_NAMES)),
+                "first_name": chance.choice(readers.FIRST_NAMES),
                 "last_name": chance.choice(readers.LAST_NAMES),
-                "greeting_name": name,
             },
         )
         for number in range(count)

@@ -38,7 +38,7 @@ class _Dealer:
         number = self._dealt
         self._dealt += 1
         recipient = address(number)
-        row = Picked(number, 0, 0, recipient, "", "", "", "", "", "")
+        row = Picked(number, 0, 0, recipient, "", "", "")
         flight = Flight(
             row,
             Outgoing(

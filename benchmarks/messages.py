@@ -43,7 +43,7 @@ def make_edition(size: Size) -> Edition:
     links = hole.format("unsubscribe_url", ""), hole.format("preferences_url", "")
     html = (
         '<html lang="fr"><body>'
-        f"<p>{hole.format('greeting_name', 'Bonjour')},</p>"
+        f"<p>{hole.format('first_name', 'Bonjour')},</p>"
         + "".join(f'<p style="margin:0;color:#1a2433">{text}</p>' for text in texts)
         + f'<p><a href="{links[0]}">Se désabonner</a> <a href="{links[1]}">Choisir</a></p>'
         "</body></html>"

@@ -107,7 +107,7 @@ def _build(edition: Edition, recipient: str) -> EmailMessage:
     message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     message.set_content(edition.text.replace("\ue000", "").replace("\ue001", ""))
     message.add_alternative(
-        edition.html.replace("\ue000greeting_name|Bonjour\ue001", "Alix"), subtype="html"
+        edition.html.replace("\ue000first_name|Bonjour\ue001", "Alix"), subtype="html"
     )
     return message
 

@@ -37,7 +37,6 @@ from newsletter.model import (
     Run,
     RunId,
     RunState,
-    Subscriber,
     Tally,
 )
 from newsletter.publishing import approval_state, check, proof_number, require_rendering
@@ -207,20 +206,10 @@ def rehearse(
         total = audience.count_audience(connection, edition.audience_rule, settings, day)
         people = audience.stream_audience(connection, edition.audience_rule, settings, day)
         for count, person in enumerate(people, start=1):
-            size = max(size, compiled.compose(_reader(person)).size)
+            size = max(size, compiled.compose(Reader.of(person.id, person)).size)
             if progress:
                 progress(count, total)
     return Rehearsal(issue_id=issue_id, readers=count, size_bytes=size)
-
-
-def _reader(person: Subscriber) -> Reader:
-    values = {
-        "first_name": person.first_name,
-        "last_name": person.last_name,
-        "organisation": person.organisation,
-        "greeting_name": person.first_name,
-    }
-    return Reader(subscriber_id=person.id, address=person.address, values=values)
 
 
 # --- a proof -------------------------------------------------------------------------------------

@@ -80,7 +80,7 @@ class Pages:
             self._signing.shutdown(wait=True)
 
     def compose(self, row: Picked) -> Outgoing:
-        return self._job.compiled.compose(_to_reader(row))
+        return self._job.compiled.compose(Reader.of(row.subscriber_id, row))
 
     def read(self, after: int) -> tuple[list[Flight], bool]:
         """Return the next flights whose ids are above *after*, and whether they are the last.
@@ -154,19 +154,3 @@ class Pages:
 
 def _open_signing(cores: Collection[int]) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(2, "sign", initializer=processor.allow, initargs=(cores,))
-
-
-def _to_reader(row: Picked) -> Reader:
-    return Reader(
-        subscriber_id=row.subscriber_id,
-        address=row.address,
-        values={
-            "first_name": row.first_name,
-            "last_name": row.last_name,
-            "organisation": row.organisation,
-            "greeting_name": row.first_name,
-            "profile": row.profile,
-            "region": row.region,
-            "department": row.department,
-        },
-    )

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from newsletter.audience.tokens import Purpose, minter, spell
 from newsletter.config import Keys, Settings
@@ -34,12 +34,35 @@ PERSONAL_HEADERS = ("To", "Message-ID", "List-Unsubscribe")
 _PERSONAL_LINKS = {"unsubscribe_url": ("u", "leave"), "preferences_url": ("p", "choose")}
 
 
+class Addressee(Protocol):
+    """Whoever is written to: a subscriber, or what a run reads of one."""
+
+    @property
+    def address(self) -> str: ...
+    @property
+    def first_name(self) -> str: ...
+    @property
+    def last_name(self) -> str: ...
+    @property
+    def organisation(self) -> str: ...
+
+
 class Reader(NamedTuple):
     """Somebody to write to; ``values`` fill the holes of the same names."""
 
     subscriber_id: int
     address: str
     values: Mapping[str, str]
+
+    @classmethod
+    def of(cls, subscriber_id: int, person: Addressee) -> Reader:
+        """Return *person* with a value for each personal field that an editor may write."""
+        values = {
+            "first_name": person.first_name,
+            "last_name": person.last_name,
+            "organisation": person.organisation,
+        }
+        return cls(subscriber_id, person.address, values)
 
 
 class Outgoing(NamedTuple):

@@ -34,7 +34,6 @@ FICTIONAL_READER: Mapping[str, str] = {
     "first_name": "Camille",
     "last_name": "Exemple",
     "organisation": "Mairie d’Exemple",
-    "greeting_name": "Camille",
 }
 
 

@@ -51,9 +51,6 @@ class Picked(NamedTuple):
     first_name: str
     last_name: str
     organisation: str
-    profile: str
-    region: str
-    department: str
 
 
 class Result(NamedTuple):
@@ -94,9 +91,6 @@ def _select_readers(is_meant: ColumnElement[bool]) -> Select[Any]:
             _subscriber.c.first_name,
             _subscriber.c.last_name,
             _subscriber.c.organisation,
-            _subscriber.c.profile,
-            _subscriber.c.region,
-            _subscriber.c.department,
         )
         .join(_subscriber, _subscriber.c.id == _delivery.c.subscriber_id)
         .where(

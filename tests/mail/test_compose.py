@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from newsletter.audience.tokens import Purpose, open_token
 from newsletter.config import Publication, Relay, Sender, Settings
 from newsletter.config.sections import MAX_BOUNCE_LOCAL
+from newsletter.content.inspection import PERSONAL
 from newsletter.errors import HeaderError
 from newsletter.mail.compose import Reader, compile_message
 from newsletter.mail.holes import hole
-from newsletter.model import Digest, Edition, IssueId
+from newsletter.mail.single import FICTIONAL_READER
+from newsletter.model import Digest, Edition, IssueId, Subscriber, SubscriberState
 from tests.mail.test_parts import assert_untouchable, relaxed_body
 
 DATE = datetime(2026, 11, 26, 7, 0, tzinfo=UTC)
@@ -265,6 +267,15 @@ def test_a_longer_web_address_folds_the_headers(settings, keys):
     leave = parse(outgoing)["List-Unsubscribe"].strip()
     assert leave.startswith("<https://xn--lettre-t-h1ab.example/aaa")
     assert leave.strip("<>") in body_of(next(parse(outgoing).iter_parts()))
+
+
+def test_a_reader_brings_a_value_for_each_personal_field_that_an_editor_may_write():
+    names = {"first_name": "Camille", "last_name": "Dubreuil", "organisation": "Mairie"}
+    person = Subscriber(
+        id=7, address="camille@mairie.example", state=SubscriberState.ACTIVE, **names
+    )
+    assert Reader.of(7, person) == Reader(7, person.address, names)
+    assert set(names) == set(FICTIONAL_READER) == set(PERSONAL)
 
 
 def test_an_unknown_hole_falls_back(settings, keys):
