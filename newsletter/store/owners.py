@@ -20,7 +20,17 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import ColumnElement, Connection, Engine, insert, literal, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    insert,
+    literal,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.exc import DBAPIError
 
 from newsletter.errors import StoreError
@@ -83,7 +93,23 @@ def bury_strangers(connection: Connection, *, now: datetime, run_id: int | None 
 def give_up(
     connection: Connection, rows: ColumnElement[bool], *, reason: str, now: datetime
 ) -> int:
-    """Make the rows that are being sent ``unknown``, with one event each."""
+    """Make these rows ``unknown``, with one event each; return how many.
+
+    Those whose message came back already are sent: a bounce may be quicker than the proof.
+    """
+    came_back = or_(delivery.c.bounced_at.is_not(None), delivery.c.complained_at.is_not(None))
+    connection.execute(
+        update(delivery)
+        .where(rows, came_back)
+        .values(
+            state=DeliveryState.SENT,
+            reason="proved by what came back",
+            not_before=None,
+            settled_at=now,
+            owner=None,
+            address=None,
+        )
+    )
     connection.execute(
         insert(event).from_select(
             ["at", "kind", "run_id", "subscriber_id", "detail", "raw"],

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
 
 from newsletter.errors import StoreError
-from newsletter.store import database, owners
+from newsletter.store import database, owners, schema
 from tests.delivery.scenery import claim_as, start_run, states_of
 from tests.waiting import wait_until
 
@@ -143,6 +143,16 @@ def test_only_strangers_are_given_up_without_a_proof(sqlite_engine, now):
         with database.write(sqlite_engine) as connection:
             assert owners.bury_strangers(connection, now=now) == 1
         assert set(states_of(sqlite_engine, run_id).values()) == {"sending", "unknown"}
+
+
+@pytest.mark.parametrize("came_back", ["bounced_at", "complained_at"])
+def test_whose_message_came_back_before_its_sender_was_given_up_was_sent_to(engine, now, came_back):
+    run_id = start_run(engine, now, readers=2)
+    claim_as(engine, run_id, "elsewhere:1", now)
+    with database.write(engine) as connection:
+        connection.execute(update(schema.delivery).values({came_back: now}))
+        assert owners.bury_dead(connection, run_id, is_dead=lambda _: True, now=now) == 0
+    assert sorted(states_of(engine, run_id).values()) == ["pending", "sent"]
 
 
 def test_no_session_is_a_stranger(postgres_engine, now):
