@@ -389,9 +389,7 @@ class _Session:
             return
         limit = self.manners.mail_max
         if limit and self.messages >= limit:
-            self.put("421 4.7.0 Maximum message count per session reached")
-            await self.flush()
-            raise _Gone
+            await self.part("421 4.7.0 Maximum message count per session reached")
         sender = re.search("<(.*?)>", rest)[1]
         if await self.say("mail", "250 2.1.0 Ok"):
             self.sender = sender

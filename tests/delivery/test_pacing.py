@@ -27,7 +27,7 @@ from newsletter.model import IssueId
 from newsletter.store import database, schema
 from tests.delivery.scenery import once_accepted, start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_S, wait_until
 
 RELAY = ("smtp://relay.example:25",)
 
@@ -215,7 +215,7 @@ def test_nobody_boards_a_connection_that_a_domain_has_used_up(
         settings, sink.url, connections=1, window=window, domains={"orange.example": limits}
     )
     stop = threading.Event()
-    rescue = threading.Timer(20, stop.set)  # it would never end
+    rescue = threading.Timer(PATIENCE_S, stop.set)  # it would never end
     rescue.start()
     result = dispatch(relay, sqlite_engine, keys, run_id, clock=lambda: now, stop=stop)
     rescue.cancel()
@@ -289,12 +289,19 @@ def weighted(settings, heavy, light):
 
 
 def test_two_relays_share_the_connections_by_weight(sqlite_engine, settings, keys, now, start_sink):
-    heavy, light = (start_sink(Manners(reply_delay_s=0.005), name=f"{i}.jsonl") for i in range(2))
+    # Neither answers before all are there: who comes late would find nothing left to take.
+    manners = [Manners(reply_delay_s=0.005, rules=[Rule("accepted", "hold")]) for _ in range(2)]
+    heavy, light = (start_sink(one, name=f"{i}.jsonl") for i, one in enumerate(manners))
     run_id = start_run(sqlite_engine, now, readers=120)
     both = weighted(settings, heavy, light)
-    assert dispatch(both, sqlite_engine, keys, run_id, clock=lambda: now).tally.sent == 120
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(dispatch, both, sqlite_engine, keys, run_id, clock=lambda: now)
+        wait_until(lambda: len(heavy.accepted()) == 3 and light.accepted())
+        for one in manners:
+            one.release.set()
+        assert run.result().tally.sent == 120
     assert (heavy.worst["open_max"], light.worst["open_max"]) == (3, 1)
-    assert len(heavy.accepted()) > len(light.accepted()) > 0
+    assert len(heavy.accepted()) > len(light.accepted())
 
 
 def test_lanes_that_fail_together_fail_once(settings, start_sink):
@@ -442,8 +449,14 @@ def test_the_share_of_a_relay_that_dies_in_mid_run_falls_to_the_other(
     sqlite_engine, settings, keys, now, start_sink
 ):
     heavy, light = (start_sink(Manners(reply_delay_s=0.005), name=f"{i}.jsonl") for i in range(2))
+    light.manners.rules.append(Rule("accepted", "hold", skip=20))  # it shall not send all the rest
     run_id = start_run(sqlite_engine, now, readers=200)
-    with once_accepted(heavy, 20, heavy.stop):
+
+    def kill_heavy():
+        heavy.stop()
+        light.manners.release.set()
+
+    with once_accepted(heavy, 20, kill_heavy):
         result = dispatch(
             weighted(settings, heavy, light), sqlite_engine, keys, run_id, clock=lambda: now,
             deadlines=Deadlines(backoff=0.001),

@@ -145,17 +145,23 @@ class Gate:
             batch = pool.submit(shifts.dispatch, scene.run_id, *EVERYBODY)
             wait_until(scene.sink.accepted)
             self.is_open.clear()
-            yield
-            self.is_open.set()
-            self.passed.wait(PATIENCE_S)
-            scene.sink.manners.release.set()
+            try:
+                yield
+            finally:
+                self.is_open.set()
+                self.passed.wait(PATIENCE_S)
+                scene.sink.manners.release.set()
             batch.result()
         shifts.leave()
 
 
 @pytest.fixture
-def open_scene(postgres_engine, settings, keys, now, start_sink):
-    """Return the function that sets the scene; whatever shift is left ends with the test."""
+def open_scene(postgres_engine, settings, keys, now, start_sink, monkeypatch):
+    """Return the function that sets the scene; whatever shift is left ends with the test.
+
+    No shift ends by itself before the test says so: a second is soon over on a busy machine.
+    """
+    monkeypatch.setattr(desk, "REST_S", PATIENCE_S)
     opened = []
 
     def open_(manners=None, **given):
