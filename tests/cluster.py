@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import create_engine
 
 from tests.ports import find_port
+from tests.scratch import find_scratch
 
 _RUN = {"cwd": "/", "check": True, "stdout": subprocess.DEVNULL}
 
@@ -23,7 +24,7 @@ class Cluster:
 
     def __init__(self, options: str = "") -> None:
         self._binaries = _find_binaries()
-        self._folder = Path(tempfile.mkdtemp(prefix="newsletter-pg-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="newsletter-pg-", dir=find_scratch()))
         # PostgreSQL refuses to run as root: become its own user there.
         self._become = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
         if self._become:

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import Engine, create_engine
 
 from newsletter import config
 from newsletter.store import database, opening, schema
 from tests.cluster import Cluster
+from tests.scratch import find_scratch
 from tests.waiting import PATIENCE_S
 
 # No clock judges a test: a busy machine is not a mistake.
@@ -25,6 +26,9 @@ hypothesis.settings.register_profile(
     "suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("suite")
+
+# Where pytest makes its folders; its workers are told by their environment.
+os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(find_scratch()))
 
 MINIMAL_TOML = """\
 [publication]
@@ -94,17 +98,23 @@ def sqlite_engine(tmp_path: Path):
     engine.dispose()
 
 
+@pytest.fixture(scope="session")
+def postgres_admin(postgres_server: str):
+    """What makes databases and removes them."""
+    admin = create_engine(postgres_server + "/postgres", isolation_level="AUTOCOMMIT")
+    yield admin
+    admin.dispose()
+
+
 @pytest.fixture
-def postgres_url(postgres_server: str):
+def postgres_url(postgres_server: str, postgres_admin: Engine):
     """The URL of a fresh database made from the template with our tables."""
     name = "t_" + os.urandom(6).hex()
-    admin = create_engine(postgres_server + "/postgres", isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
+    with postgres_admin.connect() as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE ours STRATEGY file_copy")
     yield f"{postgres_server}/{name}"
-    with admin.connect() as connection:
+    with postgres_admin.connect() as connection:
         connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
-    admin.dispose()
 
 
 @pytest.fixture
@@ -124,7 +134,8 @@ def engine(request: pytest.FixtureRequest):
 @pytest.fixture(scope="session")
 def postgres_server():
     """Start PostgreSQL on a free loopback port; yield its URL without a database."""
-    with Cluster("-c fsync=off -c max_connections=200") as cluster:
+    # autovacuum: a plan is judged by the figures that its test gathered, and by no later ones.
+    with Cluster("-c fsync=off -c autovacuum=off -c max_connections=200") as cluster:
         template = database.open_engine(cluster.create("ours"))
         opening.upgrade(template)  # its steps lay down the queue's tables as well
         template.dispose()

@@ -122,7 +122,7 @@ def _forget_pace():
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A PostgreSQL that these tests may stop; its journal is forced to disk, as in earnest."""
+    """A PostgreSQL that these tests may stop; its journal is forced, as in earnest."""
     with Cluster() as one:
         yield one
 
