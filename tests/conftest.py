@@ -67,6 +67,13 @@ def keys() -> config.Keys:
     return config.Keys(versions={1: b"\x01" * 32}, pepper=b"\x02" * 32)
 
 
+@pytest.fixture
+def no_backoff(monkeypatch):
+    """Relays that failed are tried again at once, and given up as soon."""
+    for module in ("desk", "lanes"):
+        monkeypatch.setattr(f"newsletter.delivery.{module}.backoff_s", lambda *_: 0.0)
+
+
 @pytest.fixture(scope="session")
 def golden_publication(tmp_path_factory: pytest.TempPathFactory):
     """Build ``tests/golden/<name>`` (or the ``sample``) as a publication; return its settings.

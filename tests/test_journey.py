@@ -61,6 +61,14 @@ ana@mairie.example,Ana,consentement,bulletin,2026-01-10
 bao@mairie.example,Bảo,consentement,bulletin,2026-01-10
 chloe@mairie.example,Chloé,consentement,bulletin,2026-01-10
 """
+# The command, giving up sooner on a database that refuses every write.
+IMPATIENT = """\
+from newsletter.__main__ import main
+from newsletter.delivery import commits
+
+commits.PATIENCE_S = 0.5
+main()
+"""
 
 
 def paris(text):
@@ -279,7 +287,7 @@ def test_one_click_in_mid_run_is_obeyed_in_that_run(open_desk, start_sink):
 
 
 @pytest.fixture
-def doubtful(open_desk, start_sink, capsys):
+def doubtful(open_desk, start_sink, capsys, no_backoff):
     """An issue of today, sent; of one reader nobody knows whether they received it."""
     sink = start_sink(Rule("accepted", "drop", "lectrice2@", 1))
     place = begin(open_desk, sink, readers=3)
@@ -369,7 +377,9 @@ def newsletter(root, *arguments, limit=None, **environ):
 
     kept = {key: value for key, value in os.environ.items() if not key.startswith("NEWSLETTER_")}
     command = [sys.executable, "-m", "newsletter", *arguments, "--config", str(root)]
-    if limit:  # in blocks of 512 octets; Python ignores the signal that would tell of it
+    if limit:
+        command[1:3] = ["-c", IMPATIENT]
+        # in blocks of 512 octets; Python ignores the signal that would tell of it
         command = ["sh", "-c", f'ulimit -f {limit // 512}; exec "$@"', "sh", *command]
     return subprocess.Popen(
         command, env=kept | environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

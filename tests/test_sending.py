@@ -285,7 +285,7 @@ def test_of_two_that_begin_together_one_sends_and_the_other_says_so(
 
 
 def test_a_relay_that_is_down_leaves_everybody_pending_and_is_code_3(
-    settings, engine, keys, approved, start_sink, towards
+    settings, engine, keys, approved, start_sink, towards, no_backoff
 ):
     sink = start_sink()
     turned = towards(sink)

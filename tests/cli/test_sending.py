@@ -90,8 +90,7 @@ def test_a_stop_that_refused_nobody_goes_on_by_send(place):
     assert (code, f"    mend it, then: newsletter send {ISSUE}\n" in out) == (Exit.DECIDE, True)
 
 
-def test_a_relay_that_fails_comes_with_a_way_on(place, monkeypatch):
-    monkeypatch.setattr("newsletter.delivery.desk.backoff_s", lambda *_: 0.0)
+def test_a_relay_that_fails_comes_with_a_way_on(place, no_backoff):
     place.sink.stop()
     code, out, _ = place.say("send", ISSUE, "--now")
     remedy = f"    newsletter doctor asks the relay; newsletter send {ISSUE} goes on\n"
@@ -153,7 +152,7 @@ def test_an_issue_that_came_too_late_for_some_says_so(place):
     assert (code, out) == (Exit.DONE, f"{ISSUE}: already sent: 2 of 12; 10 expired\n")
 
 
-def test_a_report_of_the_unknown_names_the_three_ways_to_settle_them(place):
+def test_a_report_of_the_unknown_names_the_three_ways_to_settle_them(place, no_backoff):
     refuse(place, "drop", stage="accepted", who="lectrice2@")
     place.say("send", ISSUE, "--now")
     _, out, _ = place.say("report", ISSUE, "--state", "unknown")
@@ -162,7 +161,7 @@ def test_a_report_of_the_unknown_names_the_three_ways_to_settle_them(place):
     assert all(way in last for way in ("--relay-log FILE", "--resend", "--leave"))
 
 
-def test_who_was_settled_as_they_are_has_not_unsubscribed(place):
+def test_who_was_settled_as_they_are_has_not_unsubscribed(place, no_backoff):
     refuse(place, "drop", stage="accepted", who="lectrice2@")
     place.say("send", ISSUE, "--now")
     place.say("resolve", ISSUE, "--leave")

@@ -31,8 +31,7 @@ def test_a_tick_says_how_its_dispatch_ended(say, its_time):
     assert (code, json.loads(out)["state"]) == (Exit.DONE, "done")
 
 
-def test_a_tick_whose_relay_is_down_is_not_done(say, its_time, monkeypatch):
-    monkeypatch.setattr("newsletter.delivery.desk.backoff_s", lambda *_: 0.0)
+def test_a_tick_whose_relay_is_down_is_not_done(say, its_time, monkeypatch, no_backoff):
     monkeypatch.setenv("NEWSLETTER_RELAY__URL", "smtp://127.0.0.1:1")
     code, out, said = say("run", "--json")
     told = json.loads(out)
