@@ -1,7 +1,8 @@
 """Opens the database, and its transactions.
 
 In: a URL. Out: an Engine whose write transactions begin IMMEDIATE on SQLite, with WAL and
-synchronous=FULL (a lost commit of ``sending`` would be a duplicate). Never: SQL of one table.
+synchronous=FULL, and are on the disk of PostgreSQL as well when they have committed (a lost commit
+of ``sending`` would be a duplicate). Never: SQL of one table.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def open_engine(url: str, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine:
         # Values of a statement are people: no error may show them (P12).
         terms = {**_PROBES, **make_url(url).query}  # the URL's own word comes last
         engine = create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=terms)
-        _limit_waits(engine, busy_timeout_ms)
+        _set_waits(engine, busy_timeout_ms)
         return engine
     raise ConfigError(
         "database.url must begin with sqlite:/// or postgresql+psycopg://", key="database.url"
@@ -109,8 +110,11 @@ def _identify(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _limit_waits(engine: Engine, busy_timeout_ms: int) -> None:
-    """Let PostgreSQL wait for a lock no longer than SQLite does: it would wait for ever."""
+def _set_waits(engine: Engine, busy_timeout_ms: int) -> None:
+    """Let PostgreSQL wait for a lock no longer than SQLite does, and for its disk as SQLite does.
+
+    It would wait for ever for the one, and where it was told so not at all for the other.
+    """
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: object) -> None:
@@ -120,6 +124,11 @@ def _limit_waits(engine: Engine, busy_timeout_ms: int) -> None:
             "SELECT set_config('lock_timeout', %s, false) FROM pg_settings "
             "WHERE name = 'lock_timeout' AND source = 'default'",
             (str(busy_timeout_ms),),
+        )
+        # This one is nobody else's to set: see the head. Standbys are waited for where they were.
+        connection.execute(
+            "SELECT set_config('synchronous_commit', 'local', false) FROM pg_settings "
+            "WHERE name = 'synchronous_commit' AND setting = 'off'"
         )
         connection.commit()
 

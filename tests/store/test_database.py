@@ -51,6 +51,18 @@ def test_no_error_of_the_database_shows_an_address(engine, now):
     assert "parameters: (" not in f"{caught.value.__cause__}"
 
 
+@pytest.mark.parametrize(
+    ("told", "waits"), [("off", "local"), ("local", "local"), ("remote_apply", "remote_apply")]
+)
+def test_what_postgresql_has_committed_is_on_its_disk_whatever_it_was_told(
+    postgres_url, told, waits
+):
+    engine = database.open_engine(f"{postgres_url}?options=-csynchronous_commit%3D{told}")
+    with database.read(engine) as connection:
+        assert connection.scalar(text("SHOW synchronous_commit")) == waits
+    engine.dispose()
+
+
 @pytest.fixture
 def put_aside(tmp_path, sqlite_engine):
     """An empty backup in the place of a database that its process has open."""
