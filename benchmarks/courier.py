@@ -42,10 +42,8 @@ class _Dealer:
         flight = Flight(
             row,
             Outgoing(
-                subscriber_id=number,
                 sender=SENDER,
                 recipient=recipient,
-                message_id="",
                 size=len(self._content),
                 pieces=(self._content,),
             ),

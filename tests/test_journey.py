@@ -193,10 +193,8 @@ def test_from_a_feed_to_a_suppressed_address(open_desk, tmp_path, capsys):
     # Ana's address is dead, by the word of a server that got her mail's own return address.
     message = first["ana@mairie.example"][0]
     returned = Outgoing(
-        subscriber_id=0,
         sender=str(message["Return-Path"]).strip("<>"),
         recipient="ana@mairie.example",
-        message_id=str(message["Message-ID"]),
         size=0,
         pieces=(message.as_bytes(policy=policy.SMTP),),
     )

@@ -62,8 +62,6 @@ class StartTls:
 class Ready:
     """The first envelope may be submitted."""
 
-    offer: Offer
-
 
 @dataclass(frozen=True, slots=True)
 class Failed:
@@ -185,7 +183,7 @@ class Greeting:
 
     def _become_ready(self) -> Answer:
         self.is_over = True
-        return b"", [Ready(self.offer)]
+        return b"", [Ready()]
 
 
 # --- AUTH ----------------------------------------------------------------------------------------

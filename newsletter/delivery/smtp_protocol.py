@@ -87,7 +87,6 @@ class Closing(NamedTuple):
     """The session is over: ask ``unsettled`` what it leaves behind."""
 
     reason: str  # busy, desync
-    detail: str = ""
 
 
 _MAIL, _RCPT = Stage.MAIL, Stage.RCPT
@@ -244,7 +243,7 @@ class Session:
 
     def _close(self, detail: str) -> Event:
         if self.is_ready:
-            return Closing("desync", detail)
+            return Closing("desync")
         return Failed(Problem.DESYNC, self._greeting.stage, None, detail)
 
     # --- transactions
@@ -338,7 +337,7 @@ class Session:
 
     def _on_421(self, stage: Stage, tx: _Transaction | None, reply: Reply) -> Answer:
         self.is_over = self._dismissed = True
-        events: list[Event] = [Closing("busy", str(reply))]
+        events: list[Event] = [Closing("busy")]
         if tx is not None:
             # Even to the dot it is an answer, a no: this message is not in doubt.
             no, no_stage = (tx.no, tx.no_stage) if tx.no else (reply, stage)

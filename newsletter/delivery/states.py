@@ -22,7 +22,6 @@ from newsletter.model import DeliveryState as State
 class Stage(StrEnum):
     """Where in an SMTP session a reply came, or failed to come."""
 
-    CONNECT = "connect"
     BANNER = "banner"
     HELLO = "hello"
     TLS = "tls"
@@ -33,7 +32,6 @@ class Stage(StrEnum):
     BODY = "body"  # after 354, before the dot
     DOT = "dot"  # the dot, or the last BDAT chunk, may have left
     RSET = "rset"
-    QUIT = "quit"
 
 
 class Reply(NamedTuple):
@@ -64,14 +62,12 @@ class Blame(StrEnum):
 class Verdict:
     """The next state of a reader, why, and what else follows.
 
-    ``suppress``: the address does not exist. ``throttled``: slow down. ``close``: the session is
-    no longer usable.
+    ``throttled``: slow down. ``close``: the session is no longer usable.
     """
 
     state: State
     reason: str = ""
     blame: Blame = Blame.NOBODY
-    suppress: bool = False
     throttled: bool = False
     close: bool = False
 
@@ -158,7 +154,7 @@ def _classify_temporary(stage: Stage, reply: Reply) -> Verdict:
 
 def _classify_final(stage: Stage, reply: Reply) -> Verdict:
     if reply.enhanced in SUPPRESSING and stage is not Stage.MAIL:
-        return Verdict(State.REFUSED, "no_such_address", Blame.READER, suppress=True)
+        return Verdict(State.REFUSED, "no_such_address", Blame.READER)
     if _is_configuration(reply):
         return Verdict(State.PENDING, "configuration", Blame.CONFIGURATION)
     if message_fault := _find_message_fault(stage, reply):

@@ -66,16 +66,14 @@ class Reader(NamedTuple):
 
 
 class Outgoing(NamedTuple):
-    """A message as the relay gets it: envelope, Message-ID with its brackets, canonical lines.
+    """A message as the relay gets it: envelope, canonical lines.
 
     The lines are in ``pieces``, most of them shared with every other reader: joined once, with
     what is written around them.
     """
 
-    subscriber_id: int
     sender: str
     recipient: str
-    message_id: str
     size: int
     pieces: Sequence[bytes]
 
@@ -99,7 +97,6 @@ class Compiled:
     message_id_format: bytes
     unsubscribe_format: bytes
     idempotency_format: bytes
-    domain: str  # of the Message-ID
     envelope: Callable[[bytes], str]
     mint_message: Callable[[bytes], bytes]
     mint_unsubscribe: Callable[[bytes], bytes]
@@ -131,14 +128,7 @@ class Compiled:
         if self.idempotency_format:
             personal.append(self.idempotency_format % message)
         pieces = [signatures, *personal, self.shared_headers, *body]
-        return Outgoing(
-            reader.subscriber_id,
-            self.envelope(subscriber),
-            recipient,
-            f"<{message.decode('ascii')}@{self.domain}>",
-            sum(map(len, pieces)),
-            pieces,
-        )
+        return Outgoing(self.envelope(subscriber), recipient, sum(map(len, pieces)), pieces)
 
 
 def compile_message(
@@ -174,7 +164,6 @@ def compile_message(
         body=body,
         gaps=(*_gaps(body.text, holes.plain), *_gaps(body.html, holes.escape)),
         shared_headers=b"".join(shared) + b"\r\n",
-        domain=domain,
         message_id_format=_format("Message-ID", "<", sample, f"@{domain}>"),
         unsubscribe_format=_format("List-Unsubscribe", f"<{base}/u/", sample, ">"),
         idempotency_format=_format(idempotency, "", sample, "") if idempotency else b"",

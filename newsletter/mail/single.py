@@ -88,10 +88,8 @@ def compose_single(
     signatures = signer.prepare(lines, personal=()).sign((), [body]) if signer else b""
     pieces = [signatures, *lines, b"\r\n", body]
     return Outgoing(
-        subscriber_id=letter.subscriber_id or 0,
         sender=_envelope(letter, settings, keys),
         recipient=recipient,
-        message_id=message_id,
         size=sum(map(len, pieces)),
         pieces=pieces,
     )

@@ -1,5 +1,7 @@
 """Messages that come back, as real systems write them; people and domains are fictional."""
 
+from email import message_from_string
+
 from newsletter.mail.compose import Outgoing
 
 MAIL_SYSTEM = "Mail Delivery System <MAILER-DAEMON@mx.example>"
@@ -99,7 +101,7 @@ def answer(outgoing: Outgoing, *, subject: str, text: str, headers: str = "") ->
 From: Camille Dubreuil <camille@mairie.example>
 To: {outgoing.sender}
 Subject: {subject}
-In-Reply-To: {outgoing.message_id}
+In-Reply-To: {message_from_string(headers_of(outgoing))["Message-ID"].strip()}
 {headers}MIME-Version: 1.0
 Content-Type: text/plain; charset=utf-8
 Content-Transfer-Encoding: 8bit

@@ -141,7 +141,6 @@ def test_links_envelope_and_message_id_carry_tokens_and_no_address(settings, key
     for purpose, token in words.items():
         facts = open_token(keys, purpose, token)
         assert (facts.subscriber_id, facts.run_id) == (READER.subscriber_id, 5)
-    assert outgoing.message_id == message["Message-ID"]
     assert outgoing.recipient == READER.address
     assert outgoing.content.count(b"camille@") == 1  # To
 
@@ -149,7 +148,8 @@ def test_links_envelope_and_message_id_carry_tokens_and_no_address(settings, key
 def test_the_same_reader_of_the_same_run_gets_the_same_bytes(settings, keys):
     first = compiled(settings, keys).compose(READER)
     assert compiled(settings, keys).compose(READER) == first
-    assert compiled(settings, keys, run_id=6).compose(READER).message_id != first.message_id
+    second = compiled(settings, keys, run_id=6).compose(READER)
+    assert parse(second)["Message-ID"] != parse(first)["Message-ID"]
 
 
 # Names as they come: accents, quotes, emoji, right-to-left text, commas, and anything else.
@@ -249,7 +249,8 @@ def test_the_longest_bounce_address_of_the_settings_has_room_for_every_token(set
 def test_the_idempotency_header_is_the_same_on_every_repeat(settings, keys):
     name = "Resend-Idempotency-Key"
     outgoing = compiled(relay(settings, idempotency_header=name), keys).compose(READER)
-    assert parse(outgoing)[name] == outgoing.message_id.strip("<>").partition("@")[0]
+    message = parse(outgoing)
+    assert message[name] == message["Message-ID"].strip("<>").partition("@")[0]
 
 
 def test_no_header_of_a_message_can_be_named_for_idempotency(settings, keys):

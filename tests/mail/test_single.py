@@ -29,6 +29,10 @@ def parse(outgoing):
     return message_from_bytes(outgoing.content, policy=policy.default)
 
 
+def message_id(outgoing):
+    return parse(outgoing)["Message-ID"]
+
+
 def test_a_letter_is_plain_text_that_no_machine_answers(settings, keys):
     message = parse(compose(settings, keys, LETTER))
     assert message["Subject"] == LETTER.subject
@@ -54,16 +58,16 @@ def test_nothing_on_the_way_touches_a_letter(settings, keys, letter):
 def test_the_same_letter_has_the_same_message_id_and_bytes(settings, keys):
     outgoing = compose(settings, keys, LETTER)
     assert outgoing == compose(settings, keys, LETTER)
-    token = outgoing.message_id.strip("<>").partition("@")[0]
+    token = message_id(outgoing).strip("<>").partition("@")[0]
     assert open_token(keys, Purpose.LETTER, token).run_id == 0
 
 
 def test_letters_that_differ_have_message_ids_that_differ(settings, keys):
     changes = ({"id": 9}, {"address": "b@example.org"}, {"subject": "y"})
     letters = [HTML, *(replace(HTML, **change) for change in changes)]
-    seen = {compose(settings, keys, letter).message_id for letter in letters}
+    seen = {message_id(compose(settings, keys, letter)) for letter in letters}
     later = compose_single(HTML, settings=settings, keys=keys, date=DATE + timedelta(hours=1))
-    assert len(seen | {later.message_id}) == 5
+    assert len(seen | {message_id(later)}) == 5
 
 
 def test_a_letter_to_a_reader_comes_back_to_their_token(settings, keys):
