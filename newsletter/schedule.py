@@ -52,7 +52,6 @@ class Decision:
     state: RunState
     reason: str = ""
     run_id: RunId | None = None
-    launched: bool = False
     stopped: bool = False
     deferred: int = 0
     due_at: datetime | None = None
@@ -252,7 +251,7 @@ def carry_out(scene: Scene, due: Due, keys: Keys, launch: Launch) -> Decision:
     assert decision.run_id is not None  # begun now, or before
     log.info("run issue=%s step=%s run=%d", due.issue_id, due.step, decision.run_id)
     launch(decision.run_id)
-    return replace(decision, launched=True)
+    return decision
 
 
 def _settle(scene: Scene, due: Due, decision: Decision) -> Decision:

@@ -31,7 +31,6 @@ from newsletter.mail.proofs import Summary, add_summary
 from newsletter.mail.single import Letter, compose_single, make_proof
 from newsletter.model import (
     Edition,
-    Finding,
     HeldReason,
     IssueId,
     Run,
@@ -183,7 +182,6 @@ def say_instant(instant: datetime, zone: ZoneInfo) -> str:
 class Rehearsal:
     """What composing every reader's message gave."""
 
-    issue_id: IssueId
     readers: int
     size_bytes: int  # of the largest message
 
@@ -209,7 +207,7 @@ def rehearse(
             size = max(size, compiled.compose(Reader.of(person.id, person)).size)
             if progress:
                 progress(count, total)
-    return Rehearsal(issue_id=issue_id, readers=count, size_bytes=size)
+    return Rehearsal(readers=count, size_bytes=size)
 
 
 # --- a proof -------------------------------------------------------------------------------------
@@ -219,10 +217,8 @@ def rehearse(
 class Proofed:
     """A proof sent: its number, and the relay's answer for each address."""
 
-    issue_id: IssueId
     number: int
     replies: Sequence[tuple[str, Reply]]
-    findings: tuple[Finding, ...]
 
 
 def send_proof(
@@ -272,7 +268,7 @@ def send_proof(
             content=message.content,
         )
         replies.append((address, reply))
-    return Proofed(issue_id=issue_id, number=number, replies=replies, findings=draft.findings)
+    return Proofed(number=number, replies=replies)
 
 
 def _approvers(settings: Settings) -> list[Person]:

@@ -8,7 +8,7 @@ database, somebody who left brought back (P11).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -41,13 +41,12 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fate:
-    """What becomes of one entry: the columns that change, or why it is protected."""
+    """What becomes of one entry, and the columns that change."""
 
     kind: Kind
     entry: Entry
     subscriber: Subscriber | None = None
     values: Mapping[str, object] = field(default_factory=dict)
-    reason: str = ""  # a state of the person, or a suppression's reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +55,6 @@ class ImportPlan:
 
     statement: Statement
     encoding: str
-    delimiter: str
     fates: tuple[Fate, ...]
     findings: tuple[Finding, ...]
 
@@ -88,26 +86,25 @@ def make_plan(
     statement: Statement,
     *,
     known: Mapping[str, Known],
-    suppressed: Mapping[str, str],
+    suppressed: Collection[str],
 ) -> ImportPlan:
     """Decide what becomes of each entry.
 
-    *known* has the people already on the list by address key, *suppressed* the reason why an
-    address key is never to be written to again.
+    *known* has the people already on the list by address key, *suppressed* the address keys that
+    are never to be written to again.
     """
     return ImportPlan(
         statement=statement,
         encoding=sheet.encoding,
-        delimiter=sheet.delimiter,
         fates=tuple(
-            _decide(entry, known.get(entry.address.key), suppressed.get(entry.address.key, ""))
+            _decide(entry, known.get(entry.address.key), suppressed=entry.address.key in suppressed)
             for entry in reading.entries
         ),
         findings=reading.findings,
     )
 
 
-def _decide(entry: Entry, found: Known | None, suppressed: str) -> Fate:
+def _decide(entry: Entry, found: Known | None, *, suppressed: bool) -> Fate:
     subscriber = found.subscriber if found else None
     state = subscriber.state if subscriber else None
     gone = state in {*OPPOSED, SubscriberState.ERASED}
@@ -116,12 +113,12 @@ def _decide(entry: Entry, found: Known | None, suppressed: str) -> Fate:
         kind = Kind.UNCHANGED if settled else Kind.OPPOSED
         return Fate(kind=kind, entry=entry, subscriber=subscriber)
     if gone or suppressed:
-        return Fate(kind=Kind.PROTECTED, entry=entry, reason=suppressed or str(state))
+        return Fate(kind=Kind.PROTECTED, entry=entry)
     if found is None:
         return Fate(kind=Kind.ADDED, entry=entry)
     if state is SubscriberState.PENDING and entry.state is not SubscriberState.PENDING:
         # P7: only the person confirms; a list cannot do it for them.
-        return Fate(kind=Kind.PROTECTED, entry=entry, reason=SubscriberState.PENDING)
+        return Fate(kind=Kind.PROTECTED, entry=entry)
     values = _differences(entry, found)
     kind = Kind.UPDATED if values else Kind.UNCHANGED
     return Fate(kind=kind, entry=entry, subscriber=subscriber, values=values)

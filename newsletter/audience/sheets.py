@@ -68,8 +68,6 @@ class Sheet:
     """What a file holds: how it was written, its rows, and what could not be read."""
 
     encoding: str
-    delimiter: str
-    columns: tuple[str, ...]
     rows: tuple[SheetRow, ...]
     findings: tuple[Finding, ...]
 
@@ -106,8 +104,6 @@ def read_sheet(content: bytes) -> Sheet:
     read = [_read_row(number, line, delimiter, columns) for number, line in body]
     return Sheet(
         encoding=encoding,
-        delimiter=delimiter,
-        columns=tuple(filter(None, columns)),
         rows=tuple(row for row in read if isinstance(row, SheetRow) and row.cells),
         findings=(*findings, *(row for row in read if isinstance(row, Finding))),
     )

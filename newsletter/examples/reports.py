@@ -294,9 +294,6 @@ class FeedReport:
     repairs: tuple[Finding, ...] = ()
     entries: tuple[EntryReport, ...] = ()
 
-    def count(self, outcome: Outcome) -> int:
-        return sum(entry.outcome is outcome for entry in self.entries)
-
     @property
     def repaired(self) -> int:
         """Entries kept after something was mended."""

@@ -51,13 +51,12 @@ def plan(
     people = audience.find_many(connection, address_keys)
     chose = consent.find_choosers(connection, [person.id for person in people.values()])
     marks = {fingerprint(keys, key): key for key in address_keys}
-    reasons = suppression.find(connection, list(marks))
     return make_plan(
         reading,
         sheet,
         statement,
         known={k: Known(subscriber=p, chose=p.id in chose) for k, p in people.items()},
-        suppressed={marks[mark]: reason.value for mark, reason in reasons.items()},
+        suppressed={marks[mark] for mark in suppression.find(connection, list(marks))},
     )
 
 
