@@ -35,6 +35,9 @@ from newsletter.errors import NewsletterError, RelayError
 from newsletter.mail.compose import Outgoing
 from newsletter.model import DeliveryState
 
+#: How a connection ends that we did not close.
+_LOST = frozenset({"drop", "timeout", "desync", "busy"})
+
 
 class Desk(Protocol):
     """What a lane asks of the dispatch it belongs to."""
@@ -76,6 +79,8 @@ class Lane:
         self._connecting: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._retry_at = 0.0  # no attempt to connect before
+        self._has_served = False  # this connection gave a reader's last word
+        self._in_vain = 0  # connections in a row that were asked, and gave none
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -120,7 +125,7 @@ class Lane:
         session = connection.session
         if self._connection is not connection or self._is_spent(connection):
             return False
-        if self.route.dead is not None and self.flights:
+        if (self.route.dead is not None or self._in_vain) and self.flights:
             return False  # one message is enough to see whether a relay is back
         if session.uses_bdat:
             return len(self.flights) < session.terms.in_flight
@@ -353,9 +358,15 @@ class Lane:
             unanswered = True
             doubted |= one.stage is Stage.DOT
             self._lose(flight, one.stage, reason, written=token in left)
-        # A 421 after some messages only asks for another connection; before any, for patience.
-        in_vain = reason == "busy" and not connection.session.taken
-        if (unanswered and reason in {"drop", "timeout", "desync"}) or doubted or in_vain:
+        session = connection.session
+        if reason in _LOST and not self._has_served:
+            # However well the others are served: behind one name there may be a machine that fails.
+            self._in_vain += bool(session.submitted)
+            self._wait_to_connect(max(1, self._in_vain))
+        # A 421 after some messages only asks for another connection; before any, for patience. One
+        # that idled since it was opened was not asked for anything.
+        turned_away = reason == "busy" and session.submitted and not session.taken
+        if (unanswered and reason in {"drop", "timeout", "desync"}) or doubted or turned_away:
             self._note_failure(_Lost(f"connection lost ({reason})", host=connection.endpoint.host))
         self.advance()
 
@@ -417,6 +428,8 @@ class Lane:
 
     def _conclude(self, flight: Flight, stage: Stage, reply: Reply) -> Verdict:
         verdict = states.classify(stage, reply)
+        if verdict.blame is not Blame.CONNECTION:
+            self._has_served, self._in_vain = True, 0
         self._desk.settle(flight, verdict, reply, self.route)
         return verdict
 
@@ -453,8 +466,7 @@ class Lane:
             self._connecting = None
             route.is_trying = False
             # This lane waits, whatever the others have to say of the relay meanwhile.
-            wait_s = backoff_s(1, self._routes.jitter()) * route.deadlines.backoff
-            self._retry_at = self._loop.time() + wait_s
+            self._wait_to_connect(1)
             self._routes.on_not_connected(route, error)
             self.advance()
         except BaseException:  # the loop hears of it once nobody holds the task
@@ -464,8 +476,13 @@ class Lane:
         else:
             self._connecting = None
             self._by_domain.clear()
+            self._has_served = False
             self._connection = connection
             self._routes.on_connected(route)
+
+    def _wait_to_connect(self, failures: int) -> None:
+        wait_s = backoff_s(failures, self._routes.jitter()) * self.route.deadlines.backoff
+        self._retry_at = self._loop.time() + wait_s
 
     def _note_failure(self, error: RelayError) -> None:
         self._routes.fail(self.route, error)

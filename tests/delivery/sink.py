@@ -29,6 +29,8 @@ from tests.ports import open_port
 class Rule:
     """At *stage*, for recipients that contain *match*, do *action*, *times* times after *skip*.
 
+    Connections before the one numbered *since* are spared.
+
     Stages: banner, ehlo, helo, starttls, tls, auth, mail, rcpt, data, body, dot (before the message
     is recorded), accepted (after), quit. An action is a reply ("550 5.1.1 nobody"), or one of drop,
     rst, hang, garbage, dup, trickle, hold (until ``Manners.release``), stall (so, and deaf), "bye"
@@ -40,6 +42,7 @@ class Rule:
     match: str = ""
     times: int | None = None
     skip: int = 0
+    since: int = 0
 
 
 @dataclass
@@ -91,6 +94,7 @@ class Sink:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._started = threading.Event()
+        self._sessions: set[_Session] = set()
         self._file = os.open(record, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def __enter__(self) -> Self:
@@ -112,6 +116,17 @@ class Sink:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(60)
             os.close(self._file)
+
+    def dismiss_idle(self, reply: str) -> None:
+        """Say *reply* to every connection that was asked for nothing yet, and close it."""
+
+        def dismiss() -> None:
+            for session in self._sessions:
+                if session.sender is None and not session.messages:
+                    session.writer.write(reply.encode() + b"\r\n")
+                    session.writer.close()
+
+        self._loop.call_soon_threadsafe(dismiss)
 
     def accepted(self) -> list[Accepted]:
         return read_record(self.record)
@@ -158,11 +173,13 @@ class Sink:
         self.worst["open"] += 1
         self.worst["open_max"] = max(self.worst["open_max"], self.worst["open"])
         session = _Session(self, reader, writer, self.worst["connections"])
+        self._sessions.add(session)
         try:
             await session.run()
         except (_Gone, ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
             pass
         finally:
+            self._sessions.remove(session)
             self.worst["open"] -= 1
             with contextlib.suppress(Exception):
                 writer.close()
@@ -239,6 +256,8 @@ class _Session:
     def find(self, stage: str) -> Rule | None:
         for rule in self.manners.rules:
             if rule.stage != stage or rule.match not in (self.recipient or ""):
+                continue
+            if self.number < rule.since:
                 continue
             if rule.skip > 0:
                 rule.skip -= 1
