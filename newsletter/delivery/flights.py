@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from newsletter.delivery.lanes import Lane
 
 PAGE = 256
-#: Rows of limited domains kept in memory; the others are met again on a later pass.
-LIMITED_MAX = 1_024
+#: Rows of limited domains kept in memory, of one and of all: a slow one leaves room for the others.
+#: Who is beyond is met again on a later pass.
+DOMAIN_MAX = 256
+LIMITED_MAX = 4_096
 
 
 class Flight:
@@ -63,7 +65,8 @@ class Supply:
         self._cursor = -1
         self._is_reading = False
         self._is_at_end = False
-        self._skipped_from: int | None = None
+        self._skipped: dict[str, int] = {}  # the first, by domain
+        self._missing: str | None = None  # the domain that this pass is for; None: everybody
 
     @property
     def is_dry(self) -> bool:
@@ -73,7 +76,7 @@ class Supply:
             and not self._is_reading
             and not self._free
             and not self._limited_count
-            and self._skipped_from is None
+            and not self._skipped
         )
 
     @property
@@ -87,23 +90,35 @@ class Supply:
         if self._is_reading or len(self._free) > PAGE // 2:
             return
         if self._is_at_end:
-            if self._skipped_from is None or self._limited_count > LIMITED_MAX // 2:
+            self._missing = self._find_short()
+            if self._missing is None:
                 return
-            self._cursor, self._skipped_from = self._skipped_from - 1, None
+            self._cursor = self._skipped.pop(self._missing) - 1
         self._is_reading, self._is_at_end = True, False
         self._ask(self._cursor)
 
+    def _find_short(self) -> str | None:
+        """Return a domain that has few here and more in the ledger, when there is room."""
+        if self._limited_count > LIMITED_MAX - DOMAIN_MAX:
+            return None
+        for domain in self._skipped:
+            if len(self._limited.get(domain, ())) <= DOMAIN_MAX // 2:
+                return domain
+        return None
+
     def add_page(self, flights: Iterable[Flight], *, is_last: bool) -> None:
         self._is_reading = False
-        self._is_at_end = is_last
         for flight in flights:
             self._cursor = flight.token
             if flight.token not in self._held:
                 self._add(flight)
+        # A pass for one domain ends where that is skipped again: not at the end, for each few.
+        self._is_at_end = is_last or self._missing in self._skipped
 
     def read_again(self) -> None:
         """Begin at the first reader again: some have become pending meanwhile."""
-        self._cursor, self._is_at_end, self._skipped_from = -1, False, None
+        self._cursor, self._is_at_end, self._missing = -1, False, None
+        self._skipped.clear()
 
     def add_due(self, flights: Iterable[Flight]) -> None:
         """Put readers who are due again before all others: they have waited long enough."""
@@ -113,11 +128,15 @@ class Supply:
 
     def _add(self, flight: Flight, *, is_first: bool = False) -> None:
         domain = self._find_limited(flight.row.address)
-        if domain is None or self._limited_count < LIMITED_MAX:
+        if domain is None or self._has_room(domain):
             self._held.add(flight.token)
             self._line_up(flight, domain, is_first=is_first)
-        elif self._skipped_from is None or flight.token < self._skipped_from:
-            self._skipped_from = flight.token
+        else:
+            self._skipped[domain] = min(flight.token, self._skipped.get(domain, flight.token))
+
+    def _has_room(self, domain: str) -> bool:
+        line = self._limited.get(domain, ())
+        return len(line) < DOMAIN_MAX and self._limited_count < LIMITED_MAX
 
     def _line_up(self, flight: Flight, domain: str | None, *, is_first: bool) -> None:
         line = self._free
