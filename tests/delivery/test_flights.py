@@ -44,7 +44,7 @@ class Ledger:
             self.pages += 1
             rows = [(token, domain) for token, domain in self.pending.items() if token > after]
             page = [
-                Flight(Picked(token, 0, 0, f"x@{domain}", "", "", "", "", "", ""))
+                Flight(Picked(token, 0, 0, f"x@{domain}", "", "", ""))
                 for token, domain in rows[: self._page]
             ]
             self.supply.add_page(page, is_last=len(page) < self._page)
