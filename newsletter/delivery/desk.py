@@ -18,6 +18,7 @@ from typing import Any
 from newsletter.delivery import states
 from newsletter.delivery.canary import Canary, open_canary
 from newsletter.delivery.commits import RETRY_S, Commits, Outcome, Patience
+from newsletter.delivery.endpoints import Endpoint
 from newsletter.delivery.flights import Flight, Supply
 from newsletter.delivery.lanes import Lane
 from newsletter.delivery.pages import EVERYBODY, Job, Pages, is_told_to_end
@@ -65,7 +66,7 @@ class Desk:
         self._loop = asyncio.get_running_loop()
         self._pages = Pages(job)
         self._pool = ThreadPoolExecutor(1, "ledger")
-        self._routes = Routes(self, [Route(endpoint, job.deadlines) for endpoint in job.endpoints])
+        self._routes = Routes(self, list(map(self._open_route, job.endpoints)))
         self._lanes = [Lane(self, self._routes, *place) for place in self._routes.places()]
         self._supply = Supply(self._ask, find_limited=self._routes.find_limited)
         self._commits = Commits(
@@ -128,6 +129,9 @@ class Desk:
             lane.cut("closed")
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.sleep(0)  # transports close in the next turn of the loop
+
+    def _open_route(self, endpoint: Endpoint) -> Route:
+        return Route(endpoint, self._job.deadlines, is_doubted=self._job.is_doubted)
 
     def _open_canary(self) -> Canary | None:
         if not self._job.canary:

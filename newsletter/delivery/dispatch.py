@@ -39,8 +39,9 @@ class DispatchResult:
     it), ``elsewhere`` (another live dispatcher holds the run), ``stopped`` (by a person),
     ``terminated`` (the stop flag), ``relay`` (it cannot be used now; ``problem`` says why),
     ``expired`` (the run's 24 h are over), ``lease_lost``; and when the run was stopped and a person
-    must look: ``policy``, ``configuration``, ``canary``. ``finished``: nothing is pending, sending
-    or deferred, and the run is done. ``due_at``: when the next deferred reader is due.
+    must look: ``policy``, ``configuration``, ``canary``, ``unknown``. ``finished``: nothing is
+    pending, sending or deferred, and the run is done. ``due_at``: when the next deferred reader is
+    due.
     """
 
     run_id: int
@@ -176,6 +177,8 @@ def _send(errand: Errand, run: Run, lease: Lease) -> Ending:
         return Ending("expired")
     if not tally.pending:
         return Ending()
+    if (stop := look_for_doubt(errand, run)) is not None:
+        return stop
     with processor.one_core() as cores, open_endpoints(errand.settings) as endpoints:
         begin(errand, lease, endpoints)
         job = make_job(errand, run, lease, endpoints)
@@ -187,6 +190,23 @@ def _count_canary(connection: Connection, run: Run, tally: Tally) -> int:
     """Return how many go first: nobody once the canary died, for a person let the others go."""
     left = canary.count_missing(tally)
     return 0 if left and ledger.was_stopped(connection, run.id, "canary") else left
+
+
+def look_for_doubt(errand: Errand, run: Run) -> Ending | None:
+    """Return the end of a run whose last dispatches all lost an answer and reached nobody.
+
+    Each of them left a few readers unknown: in a day that would be everybody. A person who lets it
+    go on has it stopped after as many more.
+    """
+    with database.read(errand.engine) as connection:
+        count = settling.count_in_doubt(connection, run.id)
+        if count < states.DOUBTS_MAX:
+            return None
+        stops = ledger.count_stops(connection, run.id, "unknown")
+    if count < states.DOUBTS_MAX * (stops + 1):
+        return None
+    said = f"the relay broke off before its last answer in {count} dispatches, and took nobody"
+    return Ending("unknown", said, stops_run=True)
 
 
 def begin(errand: Errand, lease: Lease, endpoints: tuple[Endpoint, ...]) -> None:
@@ -206,6 +226,7 @@ def make_job(errand: Errand, run: Run, lease: Lease, endpoints: tuple[Endpoint, 
     """Return the job of a whole run, its edition compiled."""
     with database.read(errand.engine) as connection:
         compiled = _compile(connection, errand, run)
+        is_doubted = settling.count_in_doubt(connection, run.id) > 0
     return Job(
         engine=errand.engine,
         lease=lease,
@@ -215,6 +236,7 @@ def make_job(errand: Errand, run: Run, lease: Lease, endpoints: tuple[Endpoint, 
         clock=errand.clock,
         deadline_at=_deadline_of(run),
         deadlines=errand.deadlines,
+        is_doubted=is_doubted,
         is_older=partial(identity.is_older, errand.settings, errand.engine),
         signs=bool(errand.settings.relay.dkim.selector),
         progress=errand.progress,

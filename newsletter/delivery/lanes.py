@@ -125,7 +125,8 @@ class Lane:
         session = connection.session
         if self._connection is not connection or self._is_spent(connection):
             return False
-        if (self.route.dead is not None or self._in_vain) and self.flights:
+        is_probe = self.route.dead is not None or self.route.is_doubted or self._in_vain
+        if is_probe and self.flights:
             return False  # one message is enough to see whether a relay is back
         if session.uses_bdat:
             return len(self.flights) < session.terms.in_flight
@@ -176,7 +177,7 @@ class Lane:
     def _may_work(self) -> bool:
         route = self.route
         if route.dead is None:
-            return self._rank < route.adaptive.allowed
+            return self._rank < (1 if route.is_doubted else route.adaptive.allowed)
         # Given up: the first lane tries now and then whether it is back.
         return self._rank == 0 and self._loop.time() >= route.retry_at
 

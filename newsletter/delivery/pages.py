@@ -54,6 +54,7 @@ class Job:
     is_older: Callable[[], bool]  # whether a backup was put in the database's place
     tally: Tally = field(default_factory=Tally)  # a batch does not count ten million rows
     canary: int = 0  # so many go first, and alone
+    is_doubted: bool = False  # the last dispatch lost an answer: one goes first until one comes
     signs: bool = False
     cores: Collection[int] = ()  # for the threads that sign; none: whichever the system likes
     batch: Batch = EVERYBODY

@@ -54,6 +54,7 @@ class Route:
     quiet_until: float = 0.0  # throttled, and nothing taken since
     has_greeted: bool = False
     is_trying: bool = False
+    is_doubted: bool = False  # nobody's last word has come, and the last dispatch lost one
     dead: RelayError | None = None  # given up: the others do its work
     max_messages: int = field(init=False)
 
@@ -162,6 +163,9 @@ class Routes:
 
     def pace(self, route: Route, address: str, verdict: Verdict, reply: Reply | None) -> None:
         """Take from a verdict what it says of the relay and of the domain."""
+        if route.is_doubted and verdict.blame is not Blame.CONNECTION:
+            route.is_doubted = False
+            self._desk.wake_soon()
         if verdict.state is DeliveryState.SENT:
             self._note_success(route)
             route.adaptive.praise()

@@ -24,7 +24,7 @@ from sqlalchemy import Connection
 from newsletter.config import DomainPace, Relay, Settings
 from newsletter.delivery import resolver
 from newsletter.delivery.desk import RESTED, Desk, Ending
-from newsletter.delivery.dispatch import Errand, begin, close, make_job, settle_dead
+from newsletter.delivery.dispatch import Errand, begin, close, look_for_doubt, make_job, settle_dead
 from newsletter.delivery.endpoints import open_endpoints
 from newsletter.delivery.pages import Job
 from newsletter.delivery.queue import count_workers
@@ -93,6 +93,8 @@ class Shift:
         errand, run = self._errand, self.run
         with owners.open_owner(errand.engine) as self.owner, open_endpoints(errand.settings) as to:
             settle_dead(errand.engine, run, errand.clock())
+            if (stop := look_for_doubt(errand, run)) is not None:
+                return stop
             lease = Lease(run.id, self.owner, run.fence)
             begin(errand, lease, to)
             job = make_job(errand, run, lease, to)

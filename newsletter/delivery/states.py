@@ -313,8 +313,12 @@ def doubts_run(missing: int, readers: int) -> bool:
     return missing >= BREAKER_SURE and missing > readers / 2
 
 
+#: So many dispatches in a row that lost an answer and reached nobody are enough.
+DOUBTS_MAX = 5
+
+
 # Why a dispatcher stops a run by itself, until a person goes on with it.
-SELF_STOPS = frozenset({"policy", "configuration", "canary"})
+SELF_STOPS = frozenset({"policy", "configuration", "canary", "unknown"})
 
 
 # --- the picture ---------------------------------------------------------------------------------

@@ -222,6 +222,26 @@ def reopen_run(connection: Connection, run_id: int, *, now: datetime) -> None:
     )
 
 
+def count_in_doubt(connection: Connection, run_id: int) -> int:
+    """Return how many dispatches in a row lost the answer about somebody, and heard nobody's since.
+
+    Until somebody settles them: whoever was left, or is to be written to again, says nothing more.
+    """
+    mine = _delivery.c.run_id == run_id
+    unknown = mine & (_delivery.c.state == DeliveryState.UNKNOWN) & _delivery.c.left_at.is_(None)
+    if connection.scalar(select(_delivery.c.run_id).where(unknown).limit(1)) is None:
+        return 0
+    answered = mine & _delivery.c.state.in_((DeliveryState.SENT, DeliveryState.REFUSED))
+    last_at = connection.scalar(
+        select(func.max(_delivery.c.settled_at, type_=schema.Instant())).where(answered)
+    )
+    lost = unknown & _delivery.c.owner.is_not(None)
+    if last_at is not None:
+        lost &= _delivery.c.claimed_at > last_at
+    dispatches = select(_delivery.c.owner, _delivery.c.fence).where(lost).distinct().subquery()
+    return connection.scalar(select(func.count()).select_from(dispatches)) or 0
+
+
 def doubt_waiting(connection: Connection, *, now: datetime) -> int:
     """Make ``unknown`` who waits in a begun run of a backup; return how many readers that is.
 

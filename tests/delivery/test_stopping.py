@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import select
 
+from newsletter import running
 from newsletter.delivery import dispatch as dispatching
 from newsletter.delivery.desk import Desk
+from newsletter.model import IssueId
 from newsletter.store import database, ledger, schema
 from tests.delivery.scenery import judge, once_accepted, start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
@@ -241,3 +245,46 @@ def test_a_name_server_that_does_not_answer_holds_no_dispatch_that_is_told_to_st
     result = go("smtp://relay.example.org:25", run_id, stop=stop)
     assert (result.reason, result.tally.pending, asks_on) == ("terminated", 5, [])
     answered.set()
+
+
+@pytest.fixture
+def cut_short(go, sqlite_engine, now, start_sink):
+    """A run towards a relay that takes each message and hangs up before it says so."""
+    sink = start_sink(Manners(rules=[Rule("accepted", "drop")]))
+    run_id = start_run(sqlite_engine, now, readers=200)
+    minutes = itertools.count()
+
+    def dispatch():
+        return go(sink.url, run_id, connections=4, minutes=next(minutes))
+
+    return SimpleNamespace(sink=sink, dispatch=dispatch, run_id=run_id)
+
+
+def test_a_run_of_which_every_answer_is_lost_stops_itself(cut_short):
+    results = [cut_short.dispatch() for _ in range(6)]
+    assert [result.reason for result in results] == ["relay"] * 5 + ["unknown"]
+    assert cut_short.dispatch().reason == "stopped"
+    assert results[-1].tally.unknown == len(cut_short.sink.accepted()) < 30
+
+
+def test_after_a_lost_answer_one_message_is_at_stake(cut_short):
+    first, then = cut_short.dispatch(), cut_short.dispatch()
+    # Three failures in a row, one after another, and the relay is left for now.
+    assert then.tally.unknown - first.tally.unknown == 3
+
+
+def test_after_a_lost_answer_the_others_follow_the_first_who_is_taken(cut_short):
+    lost = cut_short.dispatch().tally.unknown
+    cut_short.sink.manners.rules.clear()
+    assert cut_short.dispatch().tally.sent == 200 - lost
+    connections = {accepted.connection for accepted in cut_short.sink.accepted()[lost:]}
+    assert len(connections) > 1
+
+
+def test_a_person_has_a_run_that_lost_its_answers_tried_again(cut_short, sqlite_engine):
+    while cut_short.dispatch().reason != "unknown":
+        pass
+    running.go_on(sqlite_engine, IssueId("2026-05-07"))
+    assert cut_short.dispatch().reason == "relay"
+    cut_short.sink.manners.rules.clear()
+    assert cut_short.dispatch().finished
