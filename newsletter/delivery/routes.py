@@ -13,6 +13,7 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from newsletter.delivery.endpoints import Deadlines, Endpoint
@@ -69,6 +70,11 @@ class Route:
     def is_hopeless(self) -> bool:
         """True when trying again does not help: a person must look."""
         return is_hopeless(self.dead)
+
+    @property
+    def is_abandoned(self) -> bool:
+        """True when it is never tried again in this dispatch."""
+        return self.dead is not None and self.retry_at == math.inf
 
     @property
     def is_known(self) -> bool:
@@ -211,11 +217,16 @@ class Routes:
             self._share_again()
 
     def leave_to_others(self, route: Route, error: RelayError) -> bool:
-        """Do without a relay for good; False when it is the last."""
-        if all(other.dead is not None for other in self._routes if other is not route):
+        """Do without a relay for good; False when no other will ever do its work."""
+        others = [other for other in self._routes if other is not route]
+        if all(other.is_abandoned for other in others):
             return False
         route.abandon(error)
-        self._share_again()
+        if all(other.dead is not None for other in others):  # away for the moment
+            # Later: the reader in hand is put back first.
+            self._loop.call_soon(partial(self._desk.give_up, error, hopeless=False))
+        else:
+            self._share_again()
         return True
 
     def _note_success(self, route: Route) -> None:

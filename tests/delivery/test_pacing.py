@@ -445,6 +445,32 @@ def test_a_message_too_large_for_one_relay_leaves_by_the_other(
     assert (result.tally.sent, result.finished) == (30, True)
 
 
+def test_nobody_is_refused_for_a_small_relay_while_a_larger_one_is_only_away(
+    sqlite_engine, settings, keys, now, start_sink, caplog
+):
+    away, late = Rule("banner", "421 4.3.2 restarting"), Rule("banner", "hold")
+    large = start_sink(Manners(rules=[away]), name="large.jsonl")
+    small = start_sink(Manners(size=100, rules=[late]))
+    run_id = start_run(sqlite_engine, now, readers=30)
+    first = with_relay(settings, large.url, connections=2, window=8)
+    both = first.model_copy(update={"relays": (Relay(url=small.url, connections=2),)})
+
+    def go():
+        return dispatch(
+            both, sqlite_engine, keys, run_id, clock=lambda: now, deadlines=Deadlines(backoff=0.01)
+        )
+
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(go)
+        try:
+            wait_until(lambda: "is left to the others" in caplog.text)
+        finally:
+            small.manners.release.set()
+        assert (run.result().reason, run.result().tally.pending) == ("relay", 30)
+    large.manners.rules.clear()
+    assert go().tally.sent == 30
+
+
 def test_the_share_of_a_relay_that_dies_in_mid_run_falls_to_the_other(
     sqlite_engine, settings, keys, now, start_sink
 ):
