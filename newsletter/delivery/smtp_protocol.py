@@ -151,7 +151,7 @@ class Session:
         """What the relay owes us now: decides which deadline runs."""
         if not self.is_ready:
             return self._greeting.stage
-        if self.uses_bdat and self._by_token:
+        if self.uses_bdat and any(tx.written for tx in self._by_token.values()):
             return Stage.DOT  # their last chunks have left: to give up early would be doubt
         return self._expected[0][0] if self._expected else Stage.BODY
 

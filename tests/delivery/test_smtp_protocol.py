@@ -449,6 +449,13 @@ def test_a_chunk_that_left_has_the_time_of_a_dot():
     assert session.stage is Stage.BODY
 
 
+def test_an_envelope_has_its_own_deadlines_where_chunks_are_offered_and_not_used():
+    session = ready(BDAT)
+    open_one(session)
+    assert session.uses_bdat
+    assert session.stage is Stage.MAIL
+
+
 def test_a_refusal_stands_though_its_envelope_is_never_ended():
     session = ready()
     open_one(session)
