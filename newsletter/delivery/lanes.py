@@ -125,12 +125,15 @@ class Lane:
         session = connection.session
         if self._connection is not connection or self._is_spent(connection):
             return False
-        is_probe = self.route.dead is not None or self.route.is_doubted or self._in_vain
-        if is_probe and self.flights:
-            return False  # one message is enough to see whether a relay is back
+        if self.flights and self._is_in_question():
+            return False  # one message is enough to see whether a relay takes any
         if session.uses_bdat:
             return len(self.flights) < session.terms.in_flight
         return session.can_submit()
+
+    def _is_in_question(self) -> bool:
+        route = self.route
+        return not route.has_served or route.dead is not None or self._in_vain > 0
 
     def _is_spent(self, connection: Connection) -> bool:
         session = connection.session

@@ -54,6 +54,7 @@ class Route:
     retry_at: float = 0.0  # infinite: never again in this dispatch
     quiet_until: float = 0.0  # throttled, and nothing taken since
     has_greeted: bool = False
+    has_served: bool = False  # somebody was taken, or put off
     is_trying: bool = False
     is_doubted: bool = False  # nobody's last word has come, and the last dispatch lost one
     dead: RelayError | None = None  # given up: the others do its work
@@ -98,6 +99,7 @@ class Route:
         self.dead, self.retry_at = error, math.inf
 
     def succeed(self) -> None:
+        self.has_served = True
         self.failures = 0
         self.quiet_until = 0.0
         if self.dead is not None and self.retry_at < math.inf:

@@ -38,12 +38,25 @@ def test_a_lane_whose_connection_came_to_nothing_waits_while_another_works(
 def test_after_a_connection_that_came_to_nothing_one_message_is_at_stake(
     sqlite_engine, settings, keys, now, start_sink
 ):
-    sink = start_sink(Manners(chunking=True, rules=[Rule("mail", "drop", times=2)]))
-    run_id = start_run(sqlite_engine, now, readers=40)
-    relay = with_relay(settings, sink.url, connections=1, window=0)
+    manners = Manners(chunking=True, reply_delay_s=0.001)
+    manners.rules.append(Rule("mail", "drop", times=2, since=2))
+    sink = start_sink(manners)
+    run_id = start_run(sqlite_engine, now, readers=200)
+    relay = with_relay(settings, sink.url, connections=2, window=0)
     result = dispatch(relay, sqlite_engine, keys, run_id, clock=lambda: now, deadlines=DEADLINES)
     assert result.tally.unknown <= 8 + 1
-    assert result.tally.sent + result.tally.unknown == 40
+    assert result.tally.sent + result.tally.unknown == 200
+
+
+def test_a_relay_that_takes_nobody_has_one_message_at_stake_on_each_connection(
+    sqlite_engine, settings, keys, now, start_sink
+):
+    sink = start_sink(Manners(chunking=True, rules=[Rule("dot", "drop")]))
+    run_id = start_run(sqlite_engine, now, readers=40)
+    relay = with_relay(settings, sink.url, connections=4, window=0)
+    result = dispatch(relay, sqlite_engine, keys, run_id, clock=lambda: now, deadlines=DEADLINES)
+    assert result.reason == "relay"
+    assert 1 <= result.tally.unknown <= sink.worst["connections"]
 
 
 def test_once_somebody_was_answered_a_connection_carries_as_much_as_ever(
