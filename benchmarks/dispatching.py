@@ -57,15 +57,11 @@ class Spent:
         return max(self.rss_mb[len(self.rss_mb) // 2 :], default=0.0)
 
 
-def run_dispatcher(
-    folder: Path, run_id: int, *, freeze: str = "", timeout_s: float = 900, profile: str = ""
-) -> Spent:
+def run_dispatcher(folder: Path, run_id: int, *, freeze: str = "", timeout_s: float = 900) -> Spent:
     """Dispatch in a process of its own and return what it says of itself."""
     arguments = [sys.executable, "-m", "benchmarks.dispatching", str(folder), str(run_id)]
     if freeze:
         arguments += ["--freeze", freeze]
-    if profile:
-        arguments += ["--profile", profile]
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE)
     samples: list[tuple[float, float]] = []
     watch = threading.Thread(

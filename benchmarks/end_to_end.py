@@ -99,14 +99,10 @@ def _compare(samples: Samples, rival: str, where: str, *, target: float, note: s
     )
 
 
-def dispatch_once(
-    port: int, count: int, size: Size, *, database_url: str = "", verp: bool = True
-) -> tuple[float, float]:
+def dispatch_once(port: int, count: int, size: Size, *, verp: bool = True) -> tuple[float, float]:
     """Dispatch a fresh run of *count* readers and return the (wall, CPU) seconds of the call."""
     with tempfile.TemporaryDirectory(prefix="newsletter-bench-") as folder:
-        settings = readers.make_publication(
-            Path(folder), port, database_url=database_url, verp=verp
-        )
+        settings = readers.make_publication(Path(folder), port, verp=verp)
         run_id = readers.open_run(settings, count, size)
         spent = run_dispatcher(Path(folder), run_id)
     if spent.sent != count:

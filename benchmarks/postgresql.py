@@ -27,6 +27,7 @@ from newsletter.model import RunId
 from newsletter.store import database, ledger, opening, runs
 
 WORKERS = 2
+AT_MOST_S = 300
 
 
 def measure(options: Options) -> Iterator[Figure]:
@@ -122,8 +123,8 @@ def _sent(engine: Engine, run_id: int) -> int:
         return ledger.tally(connection, run_id).sent
 
 
-def _wait_until(is_true: Callable[[], bool], *, at_most_s: float = 300) -> None:
-    deadline = time.monotonic() + at_most_s
+def _wait_until(is_true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + AT_MOST_S
     while not is_true():
         if time.monotonic() > deadline:
             raise SystemExit("the workers do not come to an end")

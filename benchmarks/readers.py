@@ -37,8 +37,6 @@ def make_publication(
     port: int,
     *,
     database_url: str = "",
-    connections: int = 8,
-    chunking: bool = True,
     verp: bool = True,
 ) -> config.Settings:
     """Write a newsletter.toml and keys; the relay keeps a connection, as smtp-source -d."""
@@ -53,10 +51,10 @@ def make_publication(
         'bounce_address = "retours@example.org"',
         "[relay]",
         f'url = "smtp://127.0.0.1:{port}"',
-        f"connections = {connections}",
+        "connections = 8",
         "window = 64",  # the bound of what is unknown after a crash: connections + 2 windows
         "max_messages_per_connection = 10000000",
-        f'chunking = "{"auto" if chunking else "off"}"',
+        'chunking = "auto"',
         f"verp = {str(verp).lower()}",
         "[database]",
         f'url = "{database_url or "sqlite:///newsletter.db"}"',

@@ -35,14 +35,14 @@ def measured(who: int = resource.RUSAGE_SELF) -> Iterator[list[float]]:
     spent += [wall, cpu]
 
 
-def smtp_source(port: int, count: int, size: int, *, sessions: int = 8) -> tuple[float, float]:
+def smtp_source(port: int, count: int, size: int) -> tuple[float, float]:
     """Postfix's own load generator, in C: no building, no ledger; each message to another reader.
 
     Without ``-N`` a Postfix answers all but the first recipient from its caches, which no run of
     ours can: its manual advises it for loads as they are in life.
     """
     binary = shutil.which("smtp-source", path="/usr/sbin:/usr/bin") or "smtp-source"
-    arguments = [binary, "-d", "-N", "-s", str(sessions), "-m", str(count), "-l", str(size)]
+    arguments = [binary, "-d", "-N", "-s", "8", "-m", str(count), "-l", str(size)]
     arguments += ["-f", SENDER, "-t", f"reader@{DOMAIN}", f"{HOST}:{port}"]
     with measured(resource.RUSAGE_CHILDREN) as spent:
         subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL)

@@ -64,11 +64,10 @@ def smtp_sink() -> Iterator[int]:
 
 
 @contextmanager
-def fast_sink(*, chunking: bool = True) -> Iterator[int]:
+def fast_sink() -> Iterator[int]:
     """Yield the port of the sink below."""
     port = free_port()
-    arguments = [sys.executable, "-m", "benchmarks.sinks", "fast", str(port), str(int(chunking))]
-    with _process(arguments, port):
+    with _process([sys.executable, "-m", "benchmarks.sinks", "fast", str(port)], port):
         yield port
 
 
@@ -102,9 +101,9 @@ class Postfix:
 
 
 @contextmanager
-def postfix(*, log: Path | None = None) -> Iterator[int]:
+def postfix() -> Iterator[int]:
     """Yield the port of a Postfix of our own: real queue, transport discard. Needs root."""
-    with open_postfix(log=log) as relay:
+    with open_postfix() as relay:
         yield relay.port
 
 
@@ -176,7 +175,6 @@ class FastSink(asyncio.Protocol):
         self.buffer = bytearray()
         self.in_data = False
         self.chunk = 0  # octets of BDAT still to come
-        self.last = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -232,10 +230,10 @@ class FastSink(asyncio.Protocol):
             replies.append(OK)
 
 
-async def _serve_fast(port: int, *, chunking: bool) -> None:
-    extensions = [b"sink.example", b"PIPELINING", b"8BITMIME", b"ENHANCEDSTATUSCODES"]
-    if chunking:
-        extensions.append(b"CHUNKING")
+async def _serve_fast(port: int) -> None:
+    extensions = (
+        b"sink.example", b"PIPELINING", b"8BITMIME", b"ENHANCEDSTATUSCODES", b"CHUNKING",
+    )  # fmt: skip
     offer = b"".join(b"250-" + word + b"\r\n" for word in extensions) + b"250 HELP\r\n"
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: FastSink(offer), HOST, port, backlog=512)
@@ -296,6 +294,6 @@ async def _serve_delay(port: int, target: int, one_way_ms: float) -> None:
 if __name__ == "__main__":
     kind, own, *rest = sys.argv[1:]
     if kind == "fast":
-        asyncio.run(_serve_fast(int(own), chunking=bool(int(rest[0]))))
+        asyncio.run(_serve_fast(int(own)))
     else:
         asyncio.run(_serve_delay(int(own), int(rest[0]), float(rest[1])))

@@ -253,13 +253,11 @@ def import_subscribers(
     return replace(plan, findings=tuple(replace(one, file=file) for one in plan.findings))
 
 
-def export_subscribers(
-    engine: Engine, states: tuple[SubscriberState, ...] = tuple(SubscriberState)
-) -> Iterator[str]:
+def export_subscribers(engine: Engine) -> Iterator[str]:
     """Yield the list as CSV lines, header first: what our own import reads back."""
     yield exporting.header()
     with database.read(engine) as connection:
-        for person in audience.stream(connection, states):
+        for person in audience.stream(connection, tuple(SubscriberState)):
             yield exporting.line(person)
 
 
@@ -351,16 +349,15 @@ def pause_subscriber(
     until: date | None,
     by: str,
     now: datetime,
-    start: date | None = None,
 ) -> Subscriber:
     """Stop writing to a person until a day, this day included; None: until they say otherwise."""
     with database.write(engine) as connection:
         person = _find(connection, address)
         if person.state not in {SubscriberState.ACTIVE, SubscriberState.PAUSED}:
             raise Conflict(f"this person receives nothing anyway: {person.state}")
-        values = {"state": SubscriberState.PAUSED, "paused_from": start, "paused_until": until}
+        values = {"state": SubscriberState.PAUSED, "paused_from": None, "paused_until": until}
         audience.change(connection, person.id, **values)
-        told = {"by": by, "from": str(start or ""), "until": str(until or "")}
+        told = {"by": by, "from": "", "until": str(until or "")}
         consent.note(connection, keys, person.id, act=Act.PAUSED, detail=told, now=now)
         return audience.get(connection, person.id)
 

@@ -63,14 +63,7 @@ class Review:
     events_cleared: int  # raw texts of answers past their time
 
 
-def review(
-    settings: Settings,
-    engine: Engine,
-    keys: Keys,
-    now: datetime,
-    *,
-    random_bytes: RandomBytes = secrets.token_bytes,
-) -> Review:
+def review(settings: Settings, engine: Engine, keys: Keys, now: datetime) -> Review:
     """Drop what is past its time; ask and purge only when the settings say so."""
     rules = settings.retention
     silent = _silent_since(now - rules.renewal_months * MONTH)
@@ -83,7 +76,7 @@ def review(
         asked = erased = 0
         if rules.purge:
             erased = _purge(connection, keys, lost, now)
-            asked = _ask(connection, settings, silent, now, random_bytes)
+            asked = _ask(connection, settings, silent, now)
         leaving.sweep_erased(connection)
         found = Review(
             unconfirmed=len(pending),
@@ -177,16 +170,14 @@ def _ask(
     settings: Settings,
     silent: ColumnElement[bool],
     now: datetime,
-    random_bytes: RandomBytes,
 ) -> int:
     """Ask those who were not asked twice, nor within thirty days."""
     times, last = _renewals(func.count()), _renewals(func.max(letter.c.created_at))
     not_lately = or_(last.is_(None), last <= now - ASK_TWICE_APART)
     people = _find(connection, silent & (times < 2) & not_lately)
     for person in people:
-        link = _add_link(
-            connection, settings, person, purpose="renewal", now=now, token=_mint(random_bytes)
-        )
+        token = _mint(secrets.token_bytes)
+        link = _add_link(connection, settings, person, purpose="renewal", now=now, token=token)
         said = correspondence.write(correspondence.RENEWAL, settings, link=link)
         inviting.write_to(connection, person, "renewal", said, now)
     return len(people)

@@ -289,15 +289,15 @@ def _prepare(scene: Scene, run: Run, step: Step, decision: Decision) -> Decision
 # --- asking --------------------------------------------------------------------------------------
 
 
-def at(
-    settings: Settings, engine: Engine, instant: datetime, *, probe: Probe = running.is_public
-) -> tuple[Decision, ...]:
+def at(settings: Settings, engine: Engine, instant: datetime) -> tuple[Decision, ...]:
     """Return what a tick at *instant* would decide, or the next slot when there is nothing to do.
 
     Writes nothing and sends nothing (``run --at``).
     """
     sends = not identity.is_copy(settings, engine)
-    scene = Scene(settings=settings, engine=engine, now=instant, sends=sends, probe=probe)
+    scene = Scene(
+        settings=settings, engine=engine, now=instant, sends=sends, probe=running.is_public
+    )
     found = tuple(judge(scene, due)[0] for due in list_due(scene))
     return found or (next_departure(settings, engine, instant),)
 

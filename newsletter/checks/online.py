@@ -26,12 +26,12 @@ SITES_AT_ONCE = 8
 _SHY = {401, 403, 405, 406, 429, 999}
 
 
-def ask_links(issue: Issue, settings: Settings, *, ask: Ask | None = None) -> tuple[Finding, ...]:
+def ask_links(issue: Issue, settings: Settings) -> tuple[Finding, ...]:
     """Ask every link once; return what is dead, and what has moved for good."""
     found = web_links(issue)
     addresses = sorted({link.href for link in found})
     agent = f"newsletter-check (+{settings.publication.base_url})"
-    answers = _ask_all(addresses, ask or partial(ask_page, agent=agent))
+    answers = _ask_all(addresses, partial(ask_page, agent=agent))
     return judge_links(issue, answers)
 
 
@@ -64,7 +64,7 @@ def _ask_all(addresses: Iterable[str], ask: Ask) -> dict[str, str]:
     return answers
 
 
-def ask_page(address: str, *, agent: str = "newsletter-check") -> str:
+def ask_page(address: str, *, agent: str) -> str:
     """Ask one page without reading it; follow no redirection that is only for now."""
     import httpx  # the network is asked for only here
 

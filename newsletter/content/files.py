@@ -291,15 +291,12 @@ def _nearest_picture(folder: Path, path: str) -> str:
     return f"images/{near}" if near else ""
 
 
-def read_pictures(
-    settings: Settings, issue: Issue, *, templates: Templates | None = None
-) -> Mapping[str, bytes]:
+def read_pictures(settings: Settings, issue: Issue) -> Mapping[str, bytes]:
     """Return the bytes of every picture the issue names, by path in the publication.
 
     A picture that has gone since the issue was read is left out.
     """
-    templates = templates or open_templates(settings)
-    registries = load_registries(settings)
+    templates, registries = open_templates(settings), load_registries(settings)
     nodes = [*issue.edito, *(node for story in issue.stories for node in story.nodes)]
     paths = dict.fromkeys(_named_pictures(nodes, templates.blocks, registries))
     pictures: dict[str, bytes] = {}

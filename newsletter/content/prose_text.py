@@ -20,9 +20,9 @@ HOLE = re.compile(f"{HOLE_OPENS}[^{HOLE_CLOSES}|]*\\|([^{HOLE_CLOSES}]*){HOLE_CL
 WORD = re.compile(f"(?:{HOLE_OPENS}[^{HOLE_CLOSES}]*{HOLE_CLOSES}|[^ \t])+")
 
 
-def render_text(tokens: Sequence[Token], *, width: int = WIDTH) -> str:
+def render_text(tokens: Sequence[Token]) -> str:
     """Return *tokens* as plain text; blocks of text are parted by an empty line."""
-    blocks = list(_blocks(list(tokens), width))
+    blocks = list(_blocks(list(tokens), WIDTH))
     return "\n\n".join(block for block in blocks if block)
 
 

@@ -314,14 +314,7 @@ class Unwelcome(ConnectFailed):
 # --- one message ---------------------------------------------------------------------------------
 
 
-def submit_one(
-    settings: Settings,
-    *,
-    sender: str,
-    recipient: str,
-    content: bytes,
-    deadlines: Deadlines | None = None,
-) -> Reply:
+def submit_one(settings: Settings, *, sender: str, recipient: str, content: bytes) -> Reply:
     """Submit one message on a connection of its own and return the relay's answer to it.
 
     The answer may be a *no* to MAIL, RCPT, DATA or the dot: it is a value. Raise RelayError when
@@ -330,7 +323,7 @@ def submit_one(
     """
     with open_endpoints(settings) as endpoints:
         courier = _Courier(sender, recipient, content)
-        return resolver.run(courier.submit(endpoints[0], deadlines or Deadlines()))
+        return resolver.run(courier.submit(endpoints[0]))
 
 
 def probe_relay(settings: Settings) -> str:
@@ -360,8 +353,8 @@ class _Courier:
         self._connection: Connection | None = None
         self._answer: asyncio.Future[Reply] | None = None
 
-    async def submit(self, endpoint: Endpoint, deadlines: Deadlines) -> Reply:
-        self._connection = await connect(endpoint, deadlines, self)
+    async def submit(self, endpoint: Endpoint) -> Reply:
+        self._connection = await connect(endpoint, Deadlines(), self)
         session = self._connection.session
         too_large = session.check_size(len(self._content))
         if too_large is not None:

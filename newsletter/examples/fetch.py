@@ -18,7 +18,7 @@ from sqlalchemy import Engine
 
 from newsletter.config import Settings
 from newsletter.errors import ConfigError, StoreError
-from newsletter.examples.child import ParseLimits, Parser
+from newsletter.examples.child import Parser
 from newsletter.examples.download import Resolve, download, resolve
 from newsletter.examples.judge import Bench, judge_feed
 from newsletter.examples.opml import MAX_BYTES, Source, read_opml
@@ -56,7 +56,6 @@ def collect(
     now: datetime,
     progress: Progress | None = None,
     *,
-    limits: ParseLimits | None = None,
     resolve: Resolve = resolve,
 ) -> CollectReport:
     """Poll every feed that is due; keep new, edited and withdrawn examples.
@@ -69,7 +68,7 @@ def collect(
         states = feeds.remember_feeds(connection, tuple(source.url for source in sources))
     words = build_vocabulary(settings.taxonomy)
     reports: list[FeedReport] = []
-    with Parser(limits) as parser:
+    with Parser() as parser:
         desk = _Desk(settings=settings, engine=engine, parser=parser, words=words, now=now)
         for source, polled in _poll(sources, states, desk, resolve):
             reports.append(_settle(source, states[source.url], polled, desk))

@@ -254,13 +254,11 @@ or whoever runs the relay.
 """
 
 
-def held_letter(
-    settings: Settings, run: Run, reason: HeldReason, *, details: Sequence[str] = ()
-) -> Words:
-    """Say why a run does not leave, and what ends it; *details* are lines, translated already."""
+def held_letter(settings: Settings, run: Run, reason: HeldReason) -> Words:
+    """Say why a run does not leave, and what ends it."""
     text = _say(settings, _HELD_TEXTS[reason], **_facts(settings, run.issue_id, run.slot_at))
     subject = _say(settings, _HELD_SUBJECT, **_facts(settings, run.issue_id, run.slot_at))
-    return subject, "\n".join([text, *details, ""]) if details else text
+    return subject, text
 
 
 def missed_letter(settings: Settings, run: Run) -> Words:

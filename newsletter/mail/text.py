@@ -17,11 +17,11 @@ _MARK = re.compile(r"(?:[-*•]|\d{1,3}[.)]|\[\d{1,3}\]|>) +")
 _FIRST, _REST = "\ue002", "\ue003"
 
 
-def fold(text: str, width: int = WIDTH) -> str:
-    """Return *text* with every line folded at *width*, at most one empty line in a row."""
+def fold(text: str) -> str:
+    """Return *text* with every line folded at ``WIDTH``, at most one empty line in a row."""
     holes = _HOLE.findall(text)
     covered = _HOLE.sub(_cover, text)
-    lines = [line for source in covered.split("\n") for line in _fold_line(source, width)]
+    lines = [line for source in covered.split("\n") for line in _fold_line(source)]
     folded = re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n") + "\n"
     waiting = iter(holes)
     return re.sub(f"{_FIRST}{_REST}*", lambda _: next(waiting), folded)
@@ -33,9 +33,9 @@ def _cover(found: re.Match[str]) -> str:
     return _FIRST + _REST * max(0, len(fallback) - 1)
 
 
-def _fold_line(line: str, width: int) -> list[str]:
+def _fold_line(line: str) -> list[str]:
     line = line.rstrip(" \t")
-    if len(line) <= width:
+    if len(line) <= WIDTH:
         return [line]
     indent = line[: len(line) - len(line.lstrip(" "))]
     mark = _MARK.match(line, len(indent))
@@ -44,7 +44,7 @@ def _fold_line(line: str, width: int) -> list[str]:
         hanging = indent + mark.group()
     return textwrap.wrap(
         line,
-        width,
+        WIDTH,
         subsequent_indent=hanging,
         break_long_words=False,
         break_on_hyphens=False,

@@ -12,6 +12,8 @@ from enum import StrEnum
 from html.parser import HTMLParser
 from typing import Final
 
+SNIPPET_LENGTH = 300  # of what an inbox shows
+
 
 class Kind(StrEnum):
     """What a screen reader announces."""
@@ -141,7 +143,7 @@ def _announce(tag: str, given: dict[str, str]) -> _Open | None:
     return None
 
 
-def snippet(html: str, length: int = 300) -> str:
+def snippet(html: str) -> str:
     """Return what an inbox shows after the subject: the first words, hidden ones included."""
     body = html.partition("<body")[2].partition(">")[2] or html
     body = re.sub(r"<!--.*?-->|<(style|script)\b.*?</\1>", " ", body, flags=re.DOTALL)
@@ -149,4 +151,4 @@ def snippet(html: str, length: int = 300) -> str:
     reader.feed(re.sub(r"<[^>]+>", " ", body))
     reader.close()
     # The padding separates the preheader from what must not leak: an inbox stops there.
-    return " ".join("".join(reader.words).partition("\u034f")[0].split())[:length]
+    return " ".join("".join(reader.words).partition("\u034f")[0].split())[:SNIPPET_LENGTH]

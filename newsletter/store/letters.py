@@ -31,7 +31,6 @@ def queue(
     subject: str,
     text: str,
     now: datetime,
-    html: str = "",
     subscriber_id: int | None = None,
 ) -> bool:
     """Queue a letter; return False when one of this kind, key and address was queued before."""
@@ -41,7 +40,6 @@ def queue(
         "address": address,
         "subject": subject,
         "text": text,
-        "html": html,
         "subscriber_id": subscriber_id,
         "created_at": now,
     }
@@ -80,7 +78,6 @@ def claim(
             address=row.address,
             subject=row.subject,
             text=row.text,
-            html=row.html,
             subscriber_id=row.subscriber_id,
         ),
         row.created_at,
@@ -103,7 +100,6 @@ def settle(
             not_before=None,
             sent_at=now if state is LetterState.SENT else None,
             text=case((is_readers, ""), else_=letter.c.text),
-            html=case((is_readers, ""), else_=letter.c.html),
         )
     )
 

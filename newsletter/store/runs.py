@@ -69,17 +69,17 @@ def _last_id(connection: Connection) -> int:
     return connection.scalar(select(func.max(_run.c.id))) or 0
 
 
-def skip_ids(connection: Connection, count: int = LOST_RUNS) -> None:
-    """Leave out the next *count* ids of runs: what was lost with a database may have had them.
+def skip_ids(connection: Connection) -> None:
+    """Leave out the next ids of runs: what was lost with a database may have had them.
 
     Links, Message-IDs and envelopes are minted from them: no two issues may share one.
     """
     if connection.dialect.name == "postgresql":
         sequence = "pg_get_serial_sequence('run', 'id')"
         skip = text(f"SELECT setval({sequence}, nextval({sequence}) + :count)")
-        connection.execute(skip, {"count": count})
+        connection.execute(skip, {"count": LOST_RUNS})
         return
-    spent = func.max(_instance.c.spent_run_id, _last_id(connection)) + count
+    spent = func.max(_instance.c.spent_run_id, _last_id(connection)) + LOST_RUNS
     connection.execute(update(_instance).values(spent_run_id=spent))
 
 

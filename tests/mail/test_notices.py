@@ -58,11 +58,6 @@ def test_a_held_letter_says_what_ends_it(settings, reason):
     assert "{" not in text
 
 
-def test_the_lines_of_the_checks_stand_below(settings):
-    text = notices.held_letter(settings, RUN, HeldReason.CHECKS, details=["issue.md:3 …"])[1]
-    assert text.endswith("\nissue.md:3 …\n")
-
-
 def test_a_missed_issue_asks_a_person(settings):
     subject, text = notices.missed_letter(settings, RUN)
     assert subject.startswith("Manqué")
