@@ -78,6 +78,14 @@ class _Dealer:
     def release(self, _flight: Flight) -> None:
         raise AssertionError("nobody is denied")
 
+    def on_connected(self, route: Route) -> None:
+        route.is_trying, route.has_greeted = False, True
+        for lane in self.lanes:
+            lane.advance()
+
+    def on_not_connected(self, route: Route, error: Exception) -> None:
+        self.on_route_failed(route, error)
+
     def on_route_failed(self, _route: Route, error: Exception) -> None:
         self.closed.set_exception(error)
 
