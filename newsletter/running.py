@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine
 from newsletter.checks.catalogue import errors
 from newsletter.config import Settings, require_passwords
 from newsletter.content import files
-from newsletter.content.calendar import local_day, slot_near
+from newsletter.content.calendar import local_day, slot_near, slots_between
 from newsletter.delivery.signing import load_signer
 from newsletter.delivery.states import RETRYABLE
 from newsletter.editions import Draft, draft_issue, read_frozen, wanted_json
@@ -109,7 +109,7 @@ _REMEDIES = {
     HeldReason.CHECKS: ("the issue {id} has errors", "newsletter check {id}"),
     HeldReason.RESTORED: (
         "this database is a copy, or was restored",
-        "make sure that no other machine sends this letter, then: newsletter adopt",
+        "make sure that nobody else sends it, nor has sent this issue, then: newsletter adopt",
     ),
     HeldReason.NOT_PUBLIC: (
         "the web copy of the issue {id} does not answer",
@@ -292,9 +292,10 @@ def adopt(settings: Settings, engine: Engine, now: dt.datetime) -> bool:
     The new identity makes the database it was copied from a stranger here, should it come back.
     What another machine was sending becomes unknown: nobody sends there any more; and so does who
     waits in a begun run, for a backup does not say who was written to since. What was sent after it
-    had runs of which nothing is known here: their ids are given to no other.
+    had runs of which nothing is known here: their ids are given to no other. A slot that has come
+    is missed where the database is sure to be an older one, for its issue may have left.
     """
-    restored = is_restored(settings, engine, now)
+    older, restored = identity.is_older(settings, engine), is_restored(settings, engine, now)
     with database.write(engine) as connection:
         given_up = owners.bury_strangers(connection, now=now)
         if restored:
@@ -302,7 +303,30 @@ def adopt(settings: Settings, engine: Engine, now: dt.datetime) -> bool:
             runs.lock_instance(connection)
             _give_identity(settings, connection, now)
             runs.skip_ids(connection)
+        if older:
+            _miss_what_came(settings, connection, now)
     return restored or given_up > 0
+
+
+def _miss_what_came(settings: Settings, connection: Connection, now: dt.datetime) -> None:
+    since = now - dt.timedelta(hours=settings.schedule.max_lateness_h)
+    for slot in slots_between(settings, since, now):
+        if not slot.skipped:
+            runs.ensure_run(connection, slot.issue_id, slot_at=slot.at, now=now)
+    for run in runs.runs_since(connection, since):
+        if run.slot_at <= now and run.state in {RunState.DUE, RunState.HELD}:
+            runs.settle(connection, run.id, RunState.MISSED, HeldReason.RESTORED, now=now)
+
+
+def may_have_left(engine: Engine, now: dt.datetime) -> tuple[IssueId, ...]:
+    """Return the issues that a backup says have not left, and that wait for a person's word."""
+    with database.read(engine) as connection:
+        lately = runs.runs_since(connection, now - dt.timedelta(days=1))
+    return tuple(
+        run.issue_id
+        for run in lately
+        if run.state is RunState.MISSED and run.reason == HeldReason.RESTORED
+    )
 
 
 # --- reporting -----------------------------------------------------------------------------------

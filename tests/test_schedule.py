@@ -244,6 +244,36 @@ def test_every_tick_makes_the_backups_before_it_older_ones(settings, engine, des
     assert desk.state() == ("held", "restored")
 
 
+def test_an_issue_that_may_have_left_since_a_backup_waits_for_a_persons_word(
+    settings, engine, desk, approved
+):
+    desk.tick(SLOT - MINUTE)
+    with database.write(engine) as connection:  # the departure is not in it
+        connection.execute(update(schema.instance).values(generation=0))
+    assert running.adopt(settings, engine, SLOT + HOUR)
+    assert desk.state() == ("missed", "restored")
+    assert running.may_have_left(engine, SLOT + HOUR) == (ISSUE,)
+    assert desk.tick(SLOT + HOUR).decisions == []
+
+
+def test_an_older_state_adopted_before_the_slot_leaves_at_it(settings, engine, desk, approved):
+    desk.tick(SLOT - MINUTE)
+    with database.write(engine) as connection:
+        connection.execute(update(schema.instance).values(generation=0))
+    assert running.adopt(settings, engine, SLOT - MINUTE)
+    desk.tick(SLOT)
+    assert desk.state() == ("dispatching", "")
+
+
+def test_what_a_person_skipped_stays_so_whatever_is_adopted(settings, engine, desk, approved):
+    desk.tick(SLOT - MINUTE)
+    running.skip(settings, engine, ISSUE, reason="sent before", by="Camille", now=SLOT)
+    with database.write(engine) as connection:
+        connection.execute(update(schema.instance).values(generation=0))
+    assert running.adopt(settings, engine, SLOT + HOUR)
+    assert desk.state()[0] == "skipped"
+
+
 def test_a_restored_copy_resumes_no_begun_run(settings, engine, desk, approved):
     desk.tick(SLOT)
     (settings.var_dir / "instance").unlink()

@@ -328,6 +328,11 @@ def adopt(*, as_json: AsJson = False, config: ConfigPath = None) -> int:
 
     publication = Publication(config)
     adopted = running.adopt(publication.settings, publication.engine, now())
+    for issue_id in running.may_have_left(publication.engine, now()) if adopted else ():
+        output.whisper(
+            f"the issue {issue_id} may have left after the backup was made; "
+            f"if it has not: newsletter send {issue_id} --now"
+        )
     if as_json:
         output.show_json({"adopted": adopted})
     else:

@@ -78,10 +78,19 @@ Hello,
 The database of this publication was copied or restored from a backup. Its list of who has \
 received what may be out of date, so nothing leaves before somebody has looked.
 
-Make sure that no other copy of this publication is running. Then accept this one, and the issue \
-of {day} will leave by itself until {until}:
+Make sure that no other copy of this publication is running. If the issue of {day} has left \
+already, after the backup was made, plan no other one:
+
+    newsletter skip {issue} --reason "sent before the restore"
+
+Then accept this database:
 
     newsletter adopt
+
+The issue will leave by itself until {until}, unless it was skipped, or the database is an older \
+state of the one that ran here. Then it waits for your word:
+
+    newsletter send {issue} --now
 """,
     HeldReason.NOT_PUBLIC: """\
 Hello,
