@@ -11,7 +11,7 @@ from pathlib import Path
 
 from newsletter.config import Settings
 from newsletter.errors import ConfigError
-from newsletter.mail.dkim import Signer, make_signer
+from newsletter.mail.dkim import ED25519_SETTING, RSA_SETTING, Signer, make_signer
 from newsletter.mail.headers import ascii_address
 
 
@@ -24,16 +24,18 @@ def load_signer(settings: Settings) -> Signer | None:
     if not dkim.selector:
         return None
     ed25519_pem = (
-        _read(settings.root / dkim.ed25519_key_file, "relay.dkim.ed25519_key_file")
+        _read(settings.root / dkim.ed25519_key_file, ED25519_SETTING)
         if dkim.ed25519_selector
         else b""
     )
-    return make_signer(
-        dkim,
-        domain=ascii_address(settings.sender.address, header="From").rpartition("@")[2],
-        rsa_pem=_read(settings.root / dkim.key_file, "relay.dkim.key_file"),
-        ed25519_pem=ed25519_pem,
-    )
+    rsa_pem = _read(settings.root / dkim.key_file, RSA_SETTING)
+    domain = ascii_address(settings.sender.address, header="From").rpartition("@")[2]
+    try:
+        return make_signer(dkim, domain=domain, rsa_pem=rsa_pem, ed25519_pem=ed25519_pem)
+    except ConfigError as error:  # the maker has bytes, we know which file they are of
+        is_rsa = error.key == RSA_SETTING
+        error.path = str(settings.root / (dkim.key_file if is_rsa else dkim.ed25519_key_file))
+        raise
 
 
 def _read(path: Path, setting: str) -> bytes:

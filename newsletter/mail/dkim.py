@@ -148,6 +148,10 @@ def _name(line: bytes) -> str:
 # --- keys and records ----------------------------------------------------------------------------
 
 
+RSA_SETTING, RSA_FILE = "relay.dkim.key_file", "var/dkim-rsa.pem"
+ED25519_SETTING, ED25519_FILE = "relay.dkim.ed25519_key_file", "var/dkim-ed25519.pem"
+
+
 def make_signer(dkim: Dkim, *, domain: str, rsa_pem: bytes, ed25519_pem: bytes = b"") -> Signer:
     """Return the signer of *dkim*; its domain is that of the sender unless it names another.
 
@@ -160,12 +164,12 @@ def make_signer(dkim: Dkim, *, domain: str, rsa_pem: bytes, ed25519_pem: bytes =
 
 
 def _rsa_key(selector: str, pem: bytes) -> SigningKey:
-    key = _load(pem, "relay.dkim.key_file")
+    key = _load(pem, RSA_SETTING)
     if not isinstance(key, RSAPrivateKey) or key.key_size < 2048:
         raise ConfigError(
-            "is not an RSA key of 2048 bits",
-            key="relay.dkim.key_file",
-            remedy="make one: openssl genrsa -out dkim.pem 2048",
+            f"{RSA_SETTING} is not an RSA key of 2048 bits",
+            key=RSA_SETTING,
+            remedy=f"name one there, made by: openssl genrsa -out {RSA_FILE} 2048",
         )
     padding, hashed = PKCS1v15(), Prehashed(hashes.SHA256())
     return SigningKey(
@@ -177,12 +181,12 @@ def _rsa_key(selector: str, pem: bytes) -> SigningKey:
 
 
 def _ed25519_key(selector: str, pem: bytes) -> SigningKey:
-    key = _load(pem, "relay.dkim.ed25519_key_file")
+    key = _load(pem, ED25519_SETTING)
     if not isinstance(key, Ed25519PrivateKey):
         raise ConfigError(
-            "is not an Ed25519 key",
-            key="relay.dkim.ed25519_key_file",
-            remedy="make one: openssl genpkey -algorithm ed25519 -out dkim-ed25519.pem",
+            f"{ED25519_SETTING} is not an Ed25519 key",
+            key=ED25519_SETTING,
+            remedy=f"name one there: openssl genpkey -algorithm ed25519 -out {ED25519_FILE}",
         )
     # RFC 8463 §3: Ed25519 signs the SHA-256 of the headers; the record holds the bare 32 octets.
     return SigningKey(
@@ -198,9 +202,9 @@ def _load(pem: bytes, setting: str) -> object:
         return load_pem_private_key(pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise ConfigError(
-            "the private key cannot be read",
+            f"{setting} cannot be read as a private key",
             key=setting,
-            remedy="give a PEM file without a password",
+            remedy="it must be a PEM file, of the private key, without a password",
         ) from None
 
 

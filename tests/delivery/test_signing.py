@@ -58,3 +58,29 @@ def test_a_missing_key_names_its_setting(settings):
     with pytest.raises(ConfigError, match="cannot be read") as caught:
         load_signer(with_dkim(settings, selector="a", key_file="var/none.pem"))
     assert caught.value.key == "relay.dkim.key_file"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("dkim.pem", b"no key"),
+        ("dkim.pem", pem(rsa.generate_private_key(65537, 1024))),
+        ("dkim.pem", pem(ed25519.Ed25519PrivateKey.generate())),
+        ("ed25519.pem", b"no key"),
+        ("ed25519.pem", pem(rsa.generate_private_key(65537, 2048))),
+    ],
+)
+def test_a_key_of_the_wrong_kind_names_its_file_and_its_setting(publication, name, content):
+    (publication.root / "var" / name).write_bytes(content)
+    settings = with_dkim(
+        publication,
+        selector="a",
+        key_file="var/dkim.pem",
+        ed25519_selector="b",
+        ed25519_key_file="var/ed25519.pem",
+    )
+    with pytest.raises(ConfigError) as caught:
+        load_signer(settings)
+    assert caught.value.path == str(publication.root / "var" / name)
+    assert caught.value.message.startswith(caught.value.key)
+    assert "ed25519" in caught.value.key or name == "dkim.pem"
