@@ -127,7 +127,7 @@ def _refuse_begun(connection: Connection, issue_id: IssueId) -> None:
     if run is not None and run.started_at is not None:
         raise Conflict(
             f"the issue {issue_id} has begun to leave",
-            remedy=f"correct its web copy: newsletter correct {issue_id}",
+            remedy=f"correct its web copy: newsletter correct {issue_id} --note TEXT --by NAME",
         )
 
 
