@@ -8,7 +8,6 @@ about time (``schedule``), more than one thread at one run.
 from __future__ import annotations
 
 import logging
-import re
 import signal
 import sys
 import threading
@@ -23,6 +22,7 @@ from apscheduler.schedulers.blocking import BlockingScheduler
 
 from newsletter.config import Settings, find_file, load_keys, load_settings
 from newsletter.delivery.dispatch import dispatch
+from newsletter.delivery.states import hide_addresses
 from newsletter.errors import ConfigError, NewsletterError
 from newsletter.metrics import serve_figures
 from newsletter.model import RunId
@@ -36,7 +36,6 @@ log = logging.getLogger(__name__)
 
 TICK_EVERY_S = 30
 THREADS = 8
-_ADDRESS = re.compile(r"[^\s<>\"'()\[\],;:]+@[^\s<>\"'()\[\],;:]+")
 
 
 def now() -> datetime:
@@ -67,7 +66,8 @@ def run_scheduler(settings: Settings) -> None:
 
     def dispatch_run(run_id: RunId) -> None:
         result = dispatch(settings, engine, keys, run_id, clock=now, stop=stop)
-        log.info(
+        log.log(
+            logging.WARNING if result.problem else logging.INFO,
             "dispatch run=%d finished=%s reason=%s%s",
             run_id,
             result.finished,
@@ -101,11 +101,6 @@ def run_scheduler(settings: Settings) -> None:
         scheduler.start()
         ended.wait()  # ``start`` may return before the last tick does, which needs the pool
     engine.dispose()
-
-
-def hide_addresses(problem: str) -> str:
-    """What a log may say: the words of a relay often quote a reader's address (P12)."""
-    return _ADDRESS.sub("…", problem)
 
 
 def _end(

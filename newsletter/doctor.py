@@ -20,10 +20,11 @@ from newsletter.delivery.signing import load_signer
 from newsletter.delivery.states import SELF_STOPS
 from newsletter.errors import ConfigError, NewsletterError, RelayError
 from newsletter.mail.dkim import dns_records
-from newsletter.metrics import HEARTBEAT_LIMIT, find_unclaimed
+from newsletter.metrics import HEARTBEAT_LIMIT, UNCLAIMED_LIMIT, find_unclaimed
 from newsletter.model import Run
 from newsletter.store import database, opening, runs
 from newsletter.store.identity import is_copy
+from newsletter.store.trouble import Trouble, find_trouble
 
 # DNS text records of a name; an empty tuple when there are none; raises OSError without an answer.
 LookUp = Callable[[str], tuple[str, ...]]
@@ -100,12 +101,14 @@ def _look_at_database(settings: Settings, now: datetime) -> Iterator[Diagnosis]:
         with database.read(engine) as connection:
             beat_at = runs.read_heartbeat(connection)
             unclaimed = tuple(find_unclaimed(settings, connection, now))
-            stopped = [run for run in runs.unfinished_runs(connection) if run.stopped]
+            standing = [
+                (run, find_trouble(connection, run)) for run in runs.unfinished_runs(connection)
+            ]
         copied = is_copy(settings, engine)
         engine.dispose()
     except NewsletterError as error:
         yield Diagnosis(
-            part="database", health=Health.BAD, seen=str(error), remedy=error.remedy or ""
+            part="database", health=Health.BAD, seen=_say_place(error), remedy=error.remedy or ""
         )
         return
     kind = settings.database_url.partition(":")[0]
@@ -116,7 +119,16 @@ def _look_at_database(settings: Settings, now: datetime) -> Iterator[Diagnosis]:
         else Diagnosis(part="database", health=Health.GOOD, seen=version)
     )
     yield _look_at_heartbeat(beat_at, unclaimed, now)
-    yield from map(_look_at_stopped, stopped)
+    for run, trouble in standing:
+        if run.stopped:
+            yield _look_at_stopped(run, trouble)
+        elif trouble is not None:
+            yield _look_at_waiting(run, trouble, now)
+
+
+def _say_place(error: NewsletterError) -> str:
+    """Say where and what: the remedy has a line of its own."""
+    return f"{error.path}: {error.message}" if error.path else error.message
 
 
 def _look_at_copy(version: str) -> Diagnosis:
@@ -145,13 +157,25 @@ def _look_at_heartbeat(
     return Diagnosis(part="scheduler", health=Health.GOOD, seen="alive")
 
 
-def _look_at_stopped(run: Run) -> Diagnosis:
+def _look_at_stopped(run: Run, trouble: Trouble | None) -> Diagnosis:
     by_itself = run.reason in SELF_STOPS
+    words = f": {trouble.said}" if trouble else ""
     return Diagnosis(
         part="run",
         health=Health.BAD if by_itself else Health.WARNING,
-        seen=f"{run.issue_id} " + (f"stopped itself: {run.reason}" if by_itself else run.reason),
+        seen=f"{run.issue_id} "
+        + (f"stopped itself: {run.reason}{words}" if by_itself else run.reason),
         remedy=("mend the cause, then: " if by_itself else "") + f"newsletter send {run.issue_id}",
+    )
+
+
+def _look_at_waiting(run: Run, trouble: Trouble, now: datetime) -> Diagnosis:
+    return Diagnosis(
+        part="run",
+        health=Health.BAD if now - trouble.since >= UNCLAIMED_LIMIT else Health.WARNING,
+        seen=f"{run.issue_id} waits for its relay since {trouble.since:%Y-%m-%d at %H:%M} UTC: "
+        + trouble.said,
+        remedy="mend the relay: the schedule tries again by itself, until 24 h after the start",
     )
 
 
@@ -210,7 +234,7 @@ def _look_at_signing(settings: Settings) -> Iterator[Diagnosis]:
     try:
         signer = load_signer(settings)
     except ConfigError as error:
-        seen, remedy = str(error), error.remedy or ""
+        seen, remedy = _say_place(error), error.remedy or ""
         yield Diagnosis(part="signing", health=Health.BAD, seen=seen, remedy=remedy)
         return
     if signer is not None:

@@ -18,10 +18,12 @@ from newsletter.config import Settings
 from newsletter.content.calendar import slots_between
 from newsletter.delivery.states import SELF_STOPS
 from newsletter.errors import ConfigError, NewsletterError
-from newsletter.model import DeliveryState, RunState, SubscriberState
+from newsletter.model import DeliveryState, RunId, RunState, SubscriberState
 from newsletter.store import database, runs, schema
+from newsletter.store.trouble import find_trouble
 
-# DESIGN 5.10: a heartbeat older than this, or a due slot unclaimed for so long, is a failure.
+# DESIGN 5.10: a heartbeat older than this, or a due slot unclaimed for so long, is a failure; a
+# run whose relay fails for so long is one as well.
 HEARTBEAT_LIMIT = timedelta(seconds=120)
 UNCLAIMED_LIMIT = timedelta(minutes=15)
 RUNS_SHOWN = 8
@@ -68,6 +70,14 @@ def _expose(connection: Connection, now: datetime) -> Iterator[str]:
         [({"issue": run.issue_id, "kind": run.kind}, run.stopped) for run in recent],
     )
     yield from _family(
+        "newsletter_run_waiting_seconds",
+        "Seconds since the relay of a run first failed; 0 once it has answered for a reader again.",
+        [
+            ({"issue": run.issue_id, "kind": run.kind}, _waiting_s(connection, run.id, now))
+            for run in recent
+        ],
+    )
+    yield from _family(
         "newsletter_deliveries",
         "Readers of a run, by state.",
         [
@@ -106,6 +116,12 @@ def _count_letters(connection: Connection) -> list[tuple[Labels, float]]:
     return [({"state": state}, count) for state, count in _count_by(connection, column).items()]
 
 
+def _waiting_s(connection: Connection, run_id: int, now: datetime) -> float:
+    run = runs.read_run_by_id(connection, RunId(run_id))
+    waits = find_trouble(connection, run) if run and not run.stopped else None
+    return max(0.0, (now - waits.since).total_seconds()) if waits else 0.0
+
+
 def _failing(connection: Connection) -> float:
     failing = select(func.count()).where(schema.feed.c.failures > 0)
     return connection.scalar(failing) or 0
@@ -131,7 +147,11 @@ def find_faults(settings: Settings, engine: Engine, now: datetime) -> tuple[str,
     try:
         with database.read(engine) as connection:
             age_s = _heartbeat_age_s(connection, now)
-            stuck = (*find_unclaimed(settings, connection, now), *find_stopped(connection))
+            stuck = (
+                *find_unclaimed(settings, connection, now),
+                *find_stopped(connection),
+                *find_waiting(connection, now),
+            )
     except NewsletterError as error:
         return (str(error),)
     if age_s is None:
@@ -157,6 +177,15 @@ def find_stopped(connection: Connection) -> Iterator[str]:
     for run in runs.unfinished_runs(connection):
         if run.stopped and run.reason in SELF_STOPS:
             yield f"the issue of {run.issue_id} has stopped itself ({run.reason})"
+
+
+def find_waiting(connection: Connection, now: datetime) -> Iterator[str]:
+    """A run whose relay has answered for nobody for too long; a person may have to mend it."""
+    for run in runs.unfinished_runs(connection):
+        waits = None if run.stopped else find_trouble(connection, run)
+        if waits is not None and now - waits.since >= UNCLAIMED_LIMIT:
+            since = f"{waits.since:%Y-%m-%d at %H:%M} UTC"
+            yield f"the issue of {run.issue_id} waits for its relay since {since}: {waits.said}"
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from newsletter.config import Settings, require_passwords
 from newsletter.content import files
 from newsletter.content.calendar import local_day, slot_near, slots_between
 from newsletter.delivery.signing import load_signer
-from newsletter.delivery.states import RETRYABLE
+from newsletter.delivery.states import RETRYABLE, SELF_STOPS
 from newsletter.editions import Draft, draft_issue, read_frozen, wanted_json
 from newsletter.errors import ConfigError, Conflict, Held, NotFound
 from newsletter.model import DeliveryState, Edition, HeldReason, IssueId, Run, RunState
@@ -35,6 +35,7 @@ from newsletter.store import (
     owners,
     runs,
     settling,
+    trouble,
 )
 
 # Asks whether an address answers 200 to anybody.
@@ -178,10 +179,14 @@ def read(engine: Engine, issue_id: IssueId) -> Run:
 
 
 def stop(engine: Engine, issue_id: IssueId, *, by: str, now: dt.datetime) -> Run:
-    """Pause a run until somebody sends on. Raise Conflict when it is not leaving."""
+    """Pause a run until somebody sends on. Raise Conflict when it is not leaving.
+
+    One that stopped itself keeps its reason: what is to be mended is no less so.
+    """
     with database.write(engine) as connection:
         run = _dispatching(connection, issue_id)
-        ledger.stop_run(connection, run.id, reason=f"stopped by {by}", now=now)
+        if not (run.stopped and run.reason in SELF_STOPS):
+            ledger.stop_run(connection, run.id, reason=f"stopped by {by}", now=now)
         return _read_run(connection, issue_id)
 
 
@@ -344,10 +349,11 @@ def report(
         if run is None:
             raise NotFound(f"the issue {issue_id} has no run yet", remedy="it begins at its slot")
         tally = ledger.tally(connection, run.id)
+        known = trouble.find_trouble(connection, run)
         document: dict[str, Any] = {
             "issue": run.issue_id,
             "digest": run.digest,
-            "run": {"state": run.state.value, "reason": run.reason},
+            "run": {"state": run.state.value, "reason": known.reason if known else run.reason},
             **{name: getattr(tally, name) for name in TALLY},
             "started_at": run.started_at,
             "finished_at": run.finished_at,

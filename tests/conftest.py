@@ -70,7 +70,7 @@ def keys() -> config.Keys:
 @pytest.fixture
 def no_backoff(monkeypatch):
     """Relays that failed are tried again at once, and given up as soon."""
-    for module in ("desk", "lanes"):
+    for module in ("routes", "lanes"):
         monkeypatch.setattr(f"newsletter.delivery.{module}.backoff_s", lambda *_: 0.0)
 
 

@@ -11,9 +11,10 @@ from urllib.request import urlopen
 import pytest
 
 from newsletter import publishing, running
-from newsletter.alarm import Once, hide_addresses
+from newsletter.alarm import Once
 from newsletter.config import load_settings
 from newsletter.content.calendar import WEEKDAYS
+from newsletter.delivery.states import hide_addresses
 from newsletter.errors import StoreError
 from newsletter.model import IssueId, RunState
 from newsletter.store import database, runs

@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
 from newsletter import running
 from newsletter.config import load_settings
@@ -11,6 +11,7 @@ from newsletter.delivery.smtp import probe_relay
 from newsletter.doctor import Health, diagnose
 from newsletter.errors import ConnectFailed
 from newsletter.store import database, ledger, opening, runs, schema
+from newsletter.store.trouble import keep_trouble
 from tests.conftest import MINIMAL_TOML
 
 
@@ -115,6 +116,22 @@ def test_a_run_that_stands_still_is_named_with_what_goes_on(settings, now, ran, 
     part = look(settings, now)["run"]
     assert (part.health, reason in part.seen) == (health, True)
     assert "newsletter send 2026-05-07" in part.remedy
+
+
+@pytest.mark.parametrize(("minutes", "health"), [(1, Health.WARNING), (15, Health.BAD)])
+def test_a_run_that_waits_for_its_relay_says_since_when_and_why(
+    settings, now, ran, minutes, health
+):
+    ran(timedelta(0))
+    engine = opening.open_store(settings)
+    with database.write(engine) as connection:
+        run_id = runs.ensure_run(connection, "2026-05-07", slot_at=now, now=now).id
+        connection.execute(update(schema.run).values(state="dispatching", started_at=now))
+        connection.execute(insert(schema.delivery).values(subscriber_id=1, run_id=run_id))
+        keep_trouble(connection, run_id, reason="relay", said="relay.test is away", now=now)
+    engine.dispose()
+    part = look(settings, now + timedelta(minutes=minutes))["run"]
+    assert (part.health, "06:00 UTC: relay.test is away" in part.seen) == (health, True)
 
 
 def test_a_copied_database_is_bad_and_says_how_to_go_on(settings, now, ran):

@@ -8,6 +8,7 @@ from sqlalchemy import insert, update
 
 from newsletter.metrics import collect_metrics, find_faults, serve_figures
 from newsletter.store import database, ledger, schema
+from newsletter.store.trouble import keep_trouble
 
 
 @pytest.fixture
@@ -51,6 +52,21 @@ def test_a_run_that_stopped_itself_is_a_fault_and_any_stopped_run_a_figure(
     faults = find_faults(settings, beating, now)
     said = ("the issue of 2026-05-07 has stopped itself (configuration)",)
     assert faults == (said if is_fault else ())
+
+
+def test_a_run_whose_relay_fails_is_a_fault_after_a_quarter_of_an_hour(settings, beating, now):
+    with database.write(beating) as connection:
+        connection.execute(update(schema.run).values(started_at=now))
+        connection.execute(update(schema.delivery).values(state="pending"))
+        keep_trouble(connection, 1, reason="relay", said="relay.test is away", now=now)
+    soon, later = now + timedelta(minutes=14), now + timedelta(minutes=15)
+    assert find_faults(settings, beating, soon)[1:] == ()  # the first is the heartbeat
+    assert (
+        "waits for its relay since 2026-05-07 at 06:00 UTC: relay.test is away"
+        in (find_faults(settings, beating, later)[1])
+    )
+    waiting = 'newsletter_run_waiting_seconds{issue="2026-05-07",kind="issue"}'
+    assert f"{waiting} 900\n" in collect_metrics(beating, later)
 
 
 def test_each_family_is_explained_once(beating, now):

@@ -17,7 +17,7 @@ from newsletter.errors import (
     NotFound,
 )
 from newsletter.model import IssueId, RunState, Severity
-from newsletter.store import content, database, examples, identity, runs, schema
+from newsletter.store import content, database, examples, identity, ledger, runs, schema
 from tests.delivery.scenery import claim_as, start_run, states_of
 from tests.pressroom import add_example, add_reader, open_publication, write_issue
 
@@ -306,6 +306,19 @@ def test_a_run_begins_once_and_freezes_its_audience(settings, engine, issue, now
     }  # fmt: skip
     (reader,) = running.report(engine, ISSUE, state="pending")["readers"]
     assert set(reader) == {"address", "state", "reason", "reply", "at"}
+
+
+def test_a_run_that_stopped_itself_keeps_its_reason_when_a_person_stops_it(
+    settings, engine, issue, now
+):
+    approve(settings, engine, now)
+    running.start(
+        settings, engine, to_send(settings, engine, now), key_version=1, slot_at=now, now=now
+    )
+    with database.write(engine) as connection:
+        ledger.stop_run(connection, running.read(engine, ISSUE).id, reason="policy", now=now)
+    stopped = running.stop(engine, ISSUE, by=CAMILLE, now=now)
+    assert (stopped.stopped, stopped.reason) == (True, "policy")
 
 
 def test_a_run_is_stopped_and_goes_on(settings, engine, issue, now):

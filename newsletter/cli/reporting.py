@@ -13,7 +13,7 @@ from newsletter.cli import output
 from newsletter.cli.app import app
 from newsletter.cli.options import AsJson, ConfigPath, IssueArgument, Publication, now
 from newsletter.cli.output import Exit
-from newsletter.cli.sending import show_doubts
+from newsletter.cli.sending import ASK_RELAY, say_how_to_go_on, show_doubts
 from newsletter.errors import ConfigError
 from newsletter.model import DeliveryState, IssueId
 
@@ -51,21 +51,54 @@ def report(
         raise ConfigError(
             "--events prints every event, alone", key="events", remedy="drop --state and --by"
         )
-    engine, name = Publication(config).engine, IssueId(issue_id)
+    publication, name = Publication(config), IssueId(issue_id)
+    engine = publication.engine
     if events:
         return _print_events(engine, name, as_json=as_json)
-    document = running.report(engine, name, state=state)
-    document["doubts"] = _list_doubts(engine, name)
+    document = running.report(engine, name, state=state) | _list_worries(engine, name)
     if by is not None:
         document[f"by_{by.value}"] = _break_down(engine, name, by)
     if as_json:
         output.show_json(document)
         return Exit.DONE
     show_report(document)
+    _show_trouble(publication, name, document["trouble"])
     if by is not None:
         columns = {"readers": "READERS", "state": "STATE", by.value: by.value.upper()}
         output.table(document[f"by_{by.value}"], columns)
     return Exit.DONE
+
+
+def _list_worries(engine: Engine, name: IssueId) -> dict[str, Any]:
+    """Return what the run waits for, and what it could not believe."""
+    from newsletter import running
+    from newsletter.store import breakdown, database, trouble
+
+    run = running.read(engine, name)
+    with database.read(engine) as connection:
+        known = trouble.find_trouble(connection, run)
+        doubts = breakdown.list_doubts(connection, run.id)
+    said = {"said": known.said, "since": known.since} if known else None
+    return {"trouble": said, "doubts": doubts}
+
+
+def _show_trouble(publication: Publication, name: IssueId, trouble: dict[str, Any] | None) -> None:
+    """Say what the run waits for, in the relay's words, and the commands that go on."""
+    from newsletter import running
+    from newsletter.delivery.states import SELF_STOPS
+    from newsletter.sending import say_instant
+
+    run = running.read(publication.engine, name)
+    if trouble is not None:
+        output.say(f"    {trouble['said']}")
+        since = say_instant(trouble["since"], publication.settings.publication.zone)
+        output.say(f"    so since {since}")
+        if not run.stopped:
+            output.say(f"    {ASK_RELAY.format(issue=name)}")
+    by_itself = run.stopped and run.reason in SELF_STOPS
+    say_how_to_go_on(publication.engine, run.id, name, is_stopped=by_itself)
+    if run.stopped and not by_itself:
+        output.say(f"    newsletter send {name} goes on")
 
 
 def _print_events(engine: Engine, name: IssueId, *, as_json: bool) -> int:
@@ -81,15 +114,6 @@ def _print_events(engine: Engine, name: IssueId, *, as_json: bool) -> int:
         for event in events:
             output.show_json_line(event)
     return Exit.DONE
-
-
-def _list_doubts(engine: Engine, name: IssueId) -> list[str]:
-    from newsletter import running
-    from newsletter.store import breakdown, database
-
-    run_id = running.read(engine, name).id
-    with database.read(engine) as connection:
-        return breakdown.list_doubts(connection, run_id)
 
 
 def _break_down(engine: Engine, name: IssueId, by: Breakdown) -> list[dict[str, Any]]:
@@ -125,8 +149,9 @@ def show_report(document: dict[str, Any]) -> None:
         output.say(f"    {reader['address'] or '(erased)'}  " + "  ".join(filter(None, shown)))
     if document["unknown"] > document["left"]:
         output.say(
-            f"    newsletter resolve {document['issue']} settles the unknown: --relay-log FILE "
-            "(by proof), --resend (some may get it twice), --leave (some may not have it)"
+            f"    newsletter resolve {document['issue']} settles the unknown, with one of: "
+            "--relay-log FILE (by proof), --resend (some may get it twice), "
+            "--leave (some may not have it)"
         )
 
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from newsletter.sending import Sent
 
 
+# What a person may do about a relay that cannot be used; the next tick tries it again.
+ASK_RELAY = "newsletter doctor asks the relay; newsletter send {issue} goes on"
+
 By = Annotated[
     str, typer.Option("--by", metavar="NAME", help="Who says so (default: your login name).")
 ]
@@ -163,7 +166,7 @@ def show_result(engine: Engine, issue_id: str, result: DispatchResult) -> None:
     if result.reason == "canary":
         output.say(f"    newsletter report {issue_id} --state refused says why")
     if result.reason == "relay":
-        output.say(f"    newsletter doctor asks the relay; newsletter send {issue_id} goes on")
+        output.say(f"    {ASK_RELAY.format(issue=issue_id)}")
     if result.reason == "queued":
         output.say(
             f"    handed to the workers; newsletter report {issue_id} shows how far they are"
@@ -177,14 +180,22 @@ def show_result(engine: Engine, issue_id: str, result: DispatchResult) -> None:
 
 
 def _say_remedies(engine: Engine, run_id: int, issue_id: str, *, is_stopped: bool = False) -> None:
-    """Name the commands that go on once the cause is mended: ``send`` alone reopens nobody."""
-    from newsletter import running
+    """Show what could not be believed, and how to go on."""
     from newsletter.store import breakdown, database
 
     with database.read(engine) as connection:
-        reopenable = running.count_reopenable(connection, run_id)
         doubts = breakdown.list_doubts(connection, run_id)
     show_doubts(doubts)
+    say_how_to_go_on(engine, run_id, issue_id, is_stopped=is_stopped)
+
+
+def say_how_to_go_on(engine: Engine, run_id: int, issue_id: str, *, is_stopped: bool) -> None:
+    """Name the commands that go on once the cause is mended: ``send`` alone reopens nobody."""
+    from newsletter import running
+    from newsletter.store import database
+
+    with database.read(engine) as connection:
+        reopenable = running.count_reopenable(connection, run_id)
     for reason, readers in reopenable.items():
         output.say(f"    {readers} refused for {reason}: send alone does not write to them again")
     if reopenable or is_stopped:
@@ -280,10 +291,13 @@ def stop(
 ) -> int:
     """Pause a run; send goes on."""
     from newsletter import running
+    from newsletter.delivery.states import SELF_STOPS
 
     publication = Publication(config)
     who = name_actor(publication.settings, by)
     run = running.stop(publication.engine, IssueId(issue_id), by=who, now=now())
+    if run.reason in SELF_STOPS:
+        output.whisper(f"it has stopped itself already; why: newsletter report {issue_id}")
     return _tell_run(run, as_json=as_json)
 
 

@@ -20,6 +20,7 @@ from newsletter.cli.sending import (
     stop_on_signal,
     whisper_problem,
 )
+from newsletter.delivery.states import hide_addresses
 from newsletter.errors import ConfigError, TickFailed
 from newsletter.model import HeldReason, RunId, RunState
 
@@ -57,7 +58,7 @@ def run(
     zone = settings.publication.zone
     if at is not None:
         decisions = schedule.at(settings, engine, _instant(at, zone))
-        return _show_decisions(engine, decisions, {}, zone=zone, as_json=as_json)
+        return _show_decisions(engine, decisions, {}, zone=zone, as_json=as_json, began_at=now())
     from newsletter.delivery.dispatch import dispatch
 
     stop_flag = stop_on_signal()
@@ -76,7 +77,13 @@ def run(
         or schedule.next_departure(settings, engine, report.at),
     )
     return _show_decisions(
-        engine, decisions, results, zone=zone, as_json=as_json, problems=report.errors
+        engine,
+        decisions,
+        results,
+        zone=zone,
+        as_json=as_json,
+        began_at=report.at,
+        problems=report.errors,
     )
 
 
@@ -99,6 +106,7 @@ def _show_decisions(
     *,
     zone: ZoneInfo,
     as_json: bool,
+    began_at: datetime,
     problems: Sequence[str] = (),
 ) -> int:
     told = [_decision_json(one, _result_of(one, results)) for one in decisions]
@@ -112,23 +120,35 @@ def _show_decisions(
             _show_decision(engine, one, _result_of(one, results), zone)
         for problem in problems:
             output.whisper(problem)
-    _warn_of_stops(decisions, results)
+    _warn(decisions, results, began_at)
     codes = {_decision_code(one, _result_of(one, results)) for one in decisions}
     codes |= {Exit.OUTSIDE} if problems else set()
     return next(code for code in PRECEDENCE if code in codes)
 
 
-def _warn_of_stops(decisions: Sequence[Decision], results: Mapping[RunId, DispatchResult]) -> None:
-    """Say on stderr what has just stopped itself: cron throws stdout away, and mails that once.
+def _warn(
+    decisions: Sequence[Decision], results: Mapping[RunId, DispatchResult], since: datetime
+) -> None:
+    """Say on stderr what went wrong just now: cron throws stdout away, and mails that once.
 
+    What has stopped itself, waits for its relay since this tick, or has expired.
     What turns held or missed stands there already: the schedule logs each turn as a warning.
     """
     from newsletter.delivery.states import SELF_STOPS
+    from newsletter.store.trouble import RELAY
 
     for one in decisions:
         result = _result_of(one, results)
-        if result is not None and result.reason in SELF_STOPS:
+        if result is None:
+            continue
+        if result.reason in SELF_STOPS:
             output.whisper(f"run issue={one.issue_id} stopped itself reason={result.reason}")
+        elif result.reason == RELAY and result.failing_since and result.failing_since >= since:
+            said = hide_addresses(result.problem)
+            output.whisper(f"run issue={one.issue_id} waits for the relay: {said}")
+        elif result.finished and result.tally.expired:
+            of = f"{result.tally.expired} of {result.tally.audience}"
+            output.whisper(f"run issue={one.issue_id} is over: {of} readers expired, never sent")
 
 
 def _result_of(
@@ -177,7 +197,10 @@ def _remedy(decision: Decision) -> str:
         return f"mend the cause, then: {goes_on}" if decision.reason in SELF_STOPS else goes_on
     if decision.doubted:
         issue = decision.issue_id
-        return f"newsletter report {issue} --state unknown, then: newsletter resolve {issue}"
+        choice = "--relay-log FILE, --resend or --leave"
+        return (
+            f"newsletter report {issue} --state unknown, then: newsletter resolve {issue} {choice}"
+        )
     match decision.state:
         case RunState.HELD:
             return running.held(HeldReason(decision.reason), decision.issue_id).remedy or ""

@@ -29,6 +29,7 @@ from newsletter.mail.compose import Compiled, compile_message
 from newsletter.model import Run, RunId, RunState, SubscriberId, Tally
 from newsletter.store import database, identity, leaving, ledger, owners, runs, settling, windows
 from newsletter.store.ledger import Lease
+from newsletter.store.trouble import RELAY, find_trouble, keep_trouble
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +42,7 @@ class DispatchResult:
     ``expired`` (the run's 24 h are over), ``lease_lost``; and when the run was stopped and a person
     must look: ``policy``, ``configuration``, ``canary``, ``unknown``. ``finished``: nothing is
     pending, sending or deferred, and the run is done. ``due_at``: when the next deferred reader is
-    due.
+    due. ``failing_since``: when the relay that the run waits for first failed.
     """
 
     run_id: int
@@ -50,6 +51,7 @@ class DispatchResult:
     reason: str = ""
     problem: str = ""
     due_at: datetime | None = None
+    failing_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,6 +309,9 @@ def _write_end(errand: Errand, run: Run, ending: Ending, lease: Lease | None = N
             return Ending(goes_on=True)
         if ending.reason == "expired" and not _expire(connection, errand, run, now):
             ending = Ending()
+        if ending.problem and (ending.stops_run or ending.reason == RELAY):
+            said = states.hide_addresses(ending.problem)
+            keep_trouble(connection, run.id, reason=ending.reason, said=said, now=now)
         if ending.stops_run:
             ledger.stop_run(connection, run.id, reason=ending.reason, now=now)
         if lease is not None:
@@ -352,6 +357,7 @@ def _report(engine: Engine, run_id: int, ending: Ending) -> DispatchResult:
         run = runs.read_run_by_id(connection, RunId(run_id))
         if run is None:
             raise NotFound(f"run {run_id} is gone", remedy="was another database put in its place?")
+        trouble = find_trouble(connection, run) if ending.reason == RELAY else None
         return DispatchResult(
             run_id=run_id,
             tally=ledger.tally(connection, run_id),
@@ -359,6 +365,7 @@ def _report(engine: Engine, run_id: int, ending: Ending) -> DispatchResult:
             reason=ending.reason,
             problem=ending.problem,
             due_at=ledger.next_due_at(connection, run_id),
+            failing_since=trouble.since if trouble else None,
         )
 
 

@@ -111,6 +111,7 @@ RETRYABLE = frozenset({"policy", "size", "configuration"})
 _RELAYING = re.compile(
     r"relay(ing)?\b.{0,24}\b(denied|not permitted|prohibited)|not relay", re.IGNORECASE
 )
+_ADDRESS = re.compile(r"[^\s<>\"'()\[\],;:]+@[^\s<>\"'()\[\],;:]+")
 _TOO_MANY = re.compile(r"too many", re.IGNORECASE)
 _FULL_MAILBOX = re.compile(r"mailbox|quota", re.IGNORECASE)
 _NAMED_ADDRESS = re.compile(r"[^\s<>@]@[^\s<>@]")
@@ -319,6 +320,11 @@ DOUBTS_MAX = 5
 
 # Why a dispatcher stops a run by itself, until a person goes on with it.
 SELF_STOPS = frozenset({"policy", "configuration", "canary", "unknown"})
+
+
+def hide_addresses(problem: str) -> str:
+    """What a log may say: the words of a relay often quote a reader's address (P12)."""
+    return _ADDRESS.sub("…", problem)
 
 
 # --- the picture ---------------------------------------------------------------------------------

@@ -90,11 +90,28 @@ def test_a_stop_that_refused_nobody_goes_on_by_send(place):
     assert (code, f"    mend it, then: newsletter send {ISSUE}\n" in out) == (Exit.DECIDE, True)
 
 
+def test_a_report_keeps_the_words_for_which_a_run_stopped_itself_but_no_address(place):
+    refuse(place, "530 5.7.0 <lectrice1@lecteurs.example> not yet", stage="mail", who="")
+    place.say("send", ISSUE, "--now")
+    _, out, err = place.say("stop", ISSUE)
+    assert (out, "has stopped itself" in err) == (f"{ISSUE}: dispatching (configuration)\n", True)
+    report = place.say("report", ISSUE)[1]
+    assert "    530 5.7.0 <…> not yet\n" in report
+    assert f"    mend it, then: newsletter send {ISSUE}\n" in report
+
+
 def test_a_relay_that_fails_comes_with_a_way_on(place, no_backoff):
     place.sink.stop()
     code, out, _ = place.say("send", ISSUE, "--now")
     remedy = f"    newsletter doctor asks the relay; newsletter send {ISSUE} goes on\n"
     assert (code, remedy in out) == (Exit.OUTSIDE, True)
+    report = place.say("report", ISSUE)[1]
+    assert report.startswith(f"{ISSUE}: dispatching (relay)\n")
+    assert "cannot be reached" in report
+    assert "    so since " in report
+    assert remedy in report
+    told = json.loads(place.say("report", ISSUE, "--json")[1])
+    assert (told["run"]["reason"], "cannot be" in told["trouble"]["said"]) == ("relay", True)
 
 
 def test_a_canary_that_died_comes_with_its_reasons_and_a_way_on(place, monkeypatch):

@@ -39,6 +39,26 @@ def test_a_tick_whose_relay_is_down_is_not_done(say, its_time, monkeypatch, no_b
     assert "newsletter: relay: " in said
 
 
+@pytest.mark.parametrize("arguments", [(), ("--json",)])
+def test_a_relay_that_is_down_is_said_on_stderr_when_it_begins(
+    say, its_time, monkeypatch, arguments
+):
+    monkeypatch.setattr("newsletter.delivery.routes.backoff_s", lambda *_: 0.0)
+    monkeypatch.setenv("NEWSLETTER_RELAY__URL", "smtp://127.0.0.1:1")
+    waits = f"run issue={its_time} waits for the relay: 127.0.0.1"
+    assert waits in say("run", *arguments)[2]
+    later = datetime.fromisoformat(f"{its_time}T09:00").replace(tzinfo=UTC)
+    monkeypatch.setattr("newsletter.cli.ticking.now", lambda: later)
+    assert waits not in say("run", *arguments)[2]
+
+
+def test_readers_who_expired_are_said_on_stderr(say, its_time, begun):
+    long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+    begun({"state": "dispatching", "started_at": long_ago}, state="pending")
+    code, _, err = say("run")
+    assert (code, f"issue={its_time} is over: 2 of 2 readers expired" in err) == (Exit.DONE, True)
+
+
 @pytest.fixture
 def begun(say, its_time, folder):
     """A run that has begun, whose readers a test puts where it wants them."""
