@@ -258,8 +258,19 @@ def _dispatching(connection: Connection, issue_id: IssueId) -> Run:
 def _read_run(connection: Connection, issue_id: str) -> Run:
     run = runs.read_run(connection, IssueId(issue_id))
     if run is None:
-        raise NotFound(f"the issue {issue_id} has no run yet", remedy="it begins at its slot")
+        raise _no_run(issue_id)
     return run
+
+
+def _no_run(issue_id: str) -> NotFound:
+    """Return the refusal to raise; true before the slot and long after it."""
+    if not files.is_issue_id(issue_id):
+        return NotFound(f"{issue_id!r} is no issue", remedy="write its day, such as 2026-11-26")
+    return NotFound(
+        f"the issue {issue_id} has no run",
+        remedy="one begins at its slot, when it is approved; when that is over, with: "
+        f"newsletter send {issue_id} --now",
+    )
 
 
 # --- this database, or a copy of it --------------------------------------------------------------
@@ -347,7 +358,7 @@ def report(
     with database.read(engine) as connection:
         run = runs.read_run(connection, issue_id, kind=kind)
         if run is None:
-            raise NotFound(f"the issue {issue_id} has no run yet", remedy="it begins at its slot")
+            raise _no_run(issue_id)
         tally = ledger.tally(connection, run.id)
         known = trouble.find_trouble(connection, run)
         document: dict[str, Any] = {

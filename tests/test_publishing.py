@@ -321,6 +321,17 @@ def test_a_run_that_stopped_itself_keeps_its_reason_when_a_person_stops_it(
     assert (stopped.stopped, stopped.reason) == (True, "policy")
 
 
+@pytest.mark.parametrize(
+    ("issue_id", "remedy"),
+    [("jeudi", "such as 2026-11-26"), ("2020-01-02", "newsletter send 2020-01-02 --now")],
+)
+def test_an_issue_without_a_run_says_what_can_be_done(engine, issue_id, remedy):
+    for ask in (running.report, running.read):
+        with pytest.raises(NotFound) as caught:
+            ask(engine, IssueId(issue_id))
+        assert remedy in caught.value.remedy
+
+
 def test_a_run_is_stopped_and_goes_on(settings, engine, issue, now):
     approve(settings, engine, now)
     with pytest.raises(NotFound):
