@@ -13,7 +13,14 @@ from enum import StrEnum
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
 
 from newsletter.content.slugs import fold
 
@@ -21,6 +28,7 @@ MONTHS = {
     "janvier": 1, "fevrier": 2, "mars": 3, "avril": 4, "mai": 5, "juin": 6, "juillet": 7,
     "aout": 8, "septembre": 9, "octobre": 10, "novembre": 11, "decembre": 12,
 }  # fmt: skip
+_QUOTES = "\"'«»“”‘’ \u00a0\u202f"
 SCHEMES = frozenset({"http", "https", "mailto", "tel"})
 
 
@@ -105,6 +113,13 @@ def _web_address(text: str) -> str:
     return text
 
 
+def _more_than_quotes(text: str) -> str:
+    """A header is not YAML: ``""`` is two characters, and was meant as nothing."""
+    if not text.strip(_QUOTES):
+        raise ValueError("no text")
+    return text
+
+
 def _count_or_ids(text: object) -> object:
     if not isinstance(text, str) or re.fullmatch(r"[+-]?\d+([.,]\d+)?", text):
         return text
@@ -117,7 +132,7 @@ _List = Annotated[tuple[_Text, ...], BeforeValidator(split_list), Field(min_leng
 _Id = Annotated[str, StringConstraints(pattern=r"^[\w.:/-]+$", max_length=200)]
 
 _ADAPTERS: Final[Mapping[Kind, TypeAdapter[object]]] = {
-    Kind.TEXT: TypeAdapter(_Text),
+    Kind.TEXT: TypeAdapter(Annotated[_Text, AfterValidator(_more_than_quotes)]),
     Kind.INT: TypeAdapter(_Number),
     Kind.URL: TypeAdapter(Annotated[_Text, BeforeValidator(_web_address)]),
     Kind.DATE: TypeAdapter(Annotated[date, BeforeValidator(_iso_day)]),

@@ -146,6 +146,8 @@ MISTAKES = {
     "unknown objective": ("---\ntitre: T\nobjectifs: hybridaton\n---\n", "unknown_term", 3),
     "missing title": ("---\ntype: exemple\n---\n", "missing_key", 1),
     "empty title": ("---\ntitre:\n---\n", "bad_text", 2),
+    "title in quotes alone": ('---\ntitre: ""\n---\n', "bad_text", 2),
+    "title in French quotes alone": ("---\ntitre: «\u00a0»\n---\n", "bad_text", 2),
     "misspelt title": ("---\ntitr: T\n---\n", "unknown_key", 2),
     "key given twice": ("---\ntitre: T\ntitle: U\n---\n", "duplicate_key", 3),
     "line without key": ("---\ntitre: T\nsans clé\n---\n", "header_line", 3),
