@@ -6,6 +6,7 @@ diagnosis for each part. Never: a message sent, a row written.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import re
 import sqlite3
@@ -14,15 +15,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from sqlalchemy import Engine, false, update
+
 from newsletter.checks.links import is_reserved
 from newsletter.config import PLACEHOLDER, Settings, load_keys
 from newsletter.delivery.signing import load_signer
 from newsletter.delivery.states import SELF_STOPS
-from newsletter.errors import ConfigError, NewsletterError, RelayError
+from newsletter.errors import Busy, ConfigError, NewsletterError, RelayError, StoreError
 from newsletter.mail.dkim import dns_records
 from newsletter.metrics import HEARTBEAT_LIMIT, UNCLAIMED_LIMIT, find_unclaimed
 from newsletter.model import Run
-from newsletter.store import database, opening, runs
+from newsletter.store import database, opening, runs, schema
 from newsletter.store.identity import is_copy
 from newsletter.store.trouble import Trouble, find_trouble
 
@@ -74,7 +77,7 @@ def diagnose(
         _look_at_clock(now),
         _look_at_time_zones(settings),
         _look_at_legal_notice(settings),
-        _look_at_relay(settings, probe),
+        *_look_at_relays(settings, probe),
         *_look_at_signing(settings),
         *_look_at_domain(settings, look_up),
     )
@@ -105,25 +108,42 @@ def _look_at_database(settings: Settings, now: datetime) -> Iterator[Diagnosis]:
                 (run, find_trouble(connection, run)) for run in runs.unfinished_runs(connection)
             ]
         copied = is_copy(settings, engine)
+        kind = settings.database_url.partition(":")[0]
+        version = f"SQLite {sqlite3.sqlite_version}" if kind == "sqlite" else kind
+        store = _look_at_copy(version) if copied else _look_at_store(engine, version)
         engine.dispose()
     except NewsletterError as error:
         yield Diagnosis(
             part="database", health=Health.BAD, seen=_say_place(error), remedy=error.remedy or ""
         )
         return
-    kind = settings.database_url.partition(":")[0]
-    version = f"SQLite {sqlite3.sqlite_version}" if kind == "sqlite" else kind
-    yield (
-        _look_at_copy(version)
-        if copied
-        else Diagnosis(part="database", health=Health.GOOD, seen=version)
-    )
+    yield store
     yield _look_at_heartbeat(beat_at, unclaimed, now)
     for run, trouble in standing:
         if run.stopped:
             yield _look_at_stopped(run, trouble)
         elif trouble is not None:
             yield _look_at_waiting(run, trouble, now)
+
+
+def _find_write_fault(engine: Engine) -> StoreError | None:
+    """Return why a run could not write; nothing is written here, and a lock is no fault."""
+    of_nothing = update(schema.instance).where(false()).values(id="")
+    try:
+        with contextlib.suppress(Busy), database.write(engine) as connection:
+            connection.execute(of_nothing)
+    except StoreError as error:
+        return error
+    return None
+
+
+def _look_at_store(engine: Engine, version: str) -> Diagnosis:
+    fault = _find_write_fault(engine)
+    if fault is None:
+        return Diagnosis(part="database", health=Health.GOOD, seen=version)
+    return Diagnosis(
+        part="database", health=Health.BAD, seen=_say_place(fault), remedy=fault.remedy or ""
+    )
 
 
 def _say_place(error: NewsletterError) -> str:
@@ -211,6 +231,13 @@ def _look_at_legal_notice(settings: Settings) -> Diagnosis:
         seen="missing: " + ", ".join(missing),
         remedy="fill in [publication] of newsletter.toml (P13)",
     )
+
+
+def _look_at_relays(settings: Settings, probe: Probe) -> Iterator[Diagnosis]:
+    """Greet each by itself: one that is away must not hide how the others do."""
+    for relay in (settings.relay, *settings.relays):
+        alone = settings.model_copy(update={"relay": relay, "relays": ()})
+        yield _look_at_relay(alone, probe)
 
 
 def _look_at_relay(settings: Settings, probe: Probe) -> Diagnosis:

@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from sqlalchemy import insert, update
+from sqlalchemy import Engine, event, insert, update
 
 from newsletter import running
 from newsletter.config import load_settings
@@ -152,6 +152,39 @@ def test_a_database_that_cannot_be_opened_is_bad_and_hides_nothing(settings, now
     parts = look(settings, now)
     assert parts["database"].health is Health.BAD
     assert parts["clock"].health is Health.GOOD
+
+
+def test_a_database_that_cannot_be_written_is_bad_and_hides_nothing(settings, now, ran):
+    ran(timedelta(0))
+    opening.open_store(settings).dispose()
+
+    @event.listens_for(Engine, "connect")
+    def make_read_only(connection, _):
+        connection.execute("PRAGMA query_only = on")
+
+    try:
+        parts = look(settings, now)
+    finally:
+        event.remove(Engine, "connect", make_read_only)
+    assert parts["database"].health is Health.BAD
+    assert parts["scheduler"].health is Health.GOOD
+
+
+def test_a_relay_that_is_away_does_not_hide_the_others(load, now):
+    def probe(settings):
+        if settings.relay.host == "127.0.0.1":
+            raise ConnectFailed("away", host="127.0.0.1", remedy="start it")
+        return f"{settings.relay.host} answers"
+
+    found = diagnose(load(POSTFIX + REMOTE), now=now, look_up=nothing, probe=probe)
+    relays = [(part.health, part.seen) for part in found if part.part == "relay"]
+    assert relays == [(Health.BAD, "away"), (Health.GOOD, "relay.example answers")]
+
+
+def test_a_part_that_fails_says_its_remedy_once(load, now):
+    signing = '[relay.dkim]\nselector = "a"\nkey_file = "none.pem"\n'
+    part = look(load(POSTFIX + signing), now)["signing"]
+    assert (part.health, part.remedy in part.seen) == (Health.BAD, False)
 
 
 def test_a_domain_with_its_three_records_is_well(public, now):
