@@ -80,7 +80,11 @@ def _write(path: Path, octets: bytes) -> None:
         if not path.is_file() or path.read_bytes() != octets:
             path.write_bytes(octets)
     except OSError as error:
-        raise ConfigError(f"cannot be written: {error.strerror}", path=str(path)) from None
+        raise ConfigError(
+            f"cannot be written: {error.strerror}",
+            path=str(path),
+            remedy="make room or mend its rights, or name another with --out",
+        ) from None
 
 
 # --- what left -----------------------------------------------------------------------------------

@@ -56,7 +56,11 @@ def write_rendering(
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
     except OSError as error:
-        raise ConfigError(f"cannot be written: {error.strerror}", path=str(folder)) from None
+        raise ConfigError(
+            f"cannot be written: {error.strerror}",
+            path=str(folder),
+            remedy="make room or mend its rights, or name another with --out",
+        ) from None
     return tuple(folder / name for name in sorted(contents))
 
 

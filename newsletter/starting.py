@@ -62,7 +62,7 @@ def init_publication(folder: Path) -> tuple[Path, ...]:
         raise ConfigError(
             f"cannot be written: {error.strerror}",
             path=str(error.filename or folder),
-            remedy="choose another folder, or mend its rights",
+            remedy="make room or mend its rights, or choose another folder",
         ) from None
     return tuple(sorted(written))
 

@@ -42,9 +42,13 @@ def test_a_disk_that_fills_up_leaves_nothing_in_the_way(tmp_path, monkeypatch):
     def full(path):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    with monkeypatch.context() as patched, pytest.raises(ConfigError, match="No space left"):
+    with (
+        monkeypatch.context() as patched,
+        pytest.raises(ConfigError, match="No space left") as caught,
+    ):
         patched.setattr(starting, "write_keys", full)
         init_publication(tmp_path / "lettre")
+    assert "make room" in caught.value.remedy
     assert not (tmp_path / "lettre").exists()
     assert init_publication(tmp_path / "lettre")
 

@@ -129,7 +129,11 @@ def write_file(file: Path, pieces: Iterable[str], *, encoding: str = "utf-8") ->
                 opened.write(piece)
                 count += 1
     except OSError as error:
-        raise errors.ConfigError(f"cannot be written: {error.strerror}", path=str(file)) from None
+        raise errors.ConfigError(
+            f"cannot be written: {error.strerror}",
+            path=str(file),
+            remedy="make room or mend its rights, or name another file",
+        ) from None
     return count
 
 
