@@ -81,6 +81,8 @@ def send(
             progress=lambda tally: progress(_settled(tally), tally.audience, ""),
             stop=stop,
         )
+        if sent.result is not None:  # the last reports came before the last answers
+            progress(_settled(sent.result.tally), sent.result.tally.audience, "")
     if as_json:
         output.show_json(run_json(sent.issue_id, sent.slot_at, sent.state, sent.reason))
         whisper_problem(sent.result)

@@ -131,6 +131,11 @@ def test_beside_json_the_relay_s_fault_is_said_on_stderr(place):
     assert "newsletter: configuration: 530 5.7.0 authenticate first\n" in said
 
 
+def test_the_progress_of_a_run_that_is_over_ends_at_the_whole(place):
+    err = place.say("send", ISSUE, "--now")[2]
+    assert f"sending {ISSUE}: {READERS}/{READERS}\n" in err
+
+
 # --- a run that is left to others ----------------------------------------------------------------
 
 
