@@ -137,10 +137,21 @@ def golden_publication(tmp_path_factory: pytest.TempPathFactory):
     return build
 
 
-@pytest.fixture
-def sqlite_engine(tmp_path: Path):
-    engine = database.open_engine(f"sqlite:///{tmp_path / 'newsletter.db'}")
+@pytest.fixture(scope="session")
+def sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A database with our tables and nobody in them."""
+    path = tmp_path_factory.mktemp("sqlite") / "newsletter.db"
+    engine = database.open_engine(f"sqlite:///{path}")
     schema.metadata.create_all(engine)
+    engine.dispose()  # the last to close it leaves no journal behind
+    return path.read_bytes()
+
+
+@pytest.fixture
+def sqlite_engine(tmp_path: Path, sqlite_file: bytes):
+    path = tmp_path / "newsletter.db"
+    path.write_bytes(sqlite_file)
+    engine = database.open_engine(f"sqlite:///{path}")
     yield engine
     engine.dispose()
 
