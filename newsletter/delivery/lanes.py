@@ -362,15 +362,15 @@ class Lane:
             unanswered = True
             doubted |= one.stage is Stage.DOT
             self._lose(flight, one.stage, reason, written=token in left)
-        session = connection.session
-        if reason in _LOST and not self._has_served:
+        in_vain = reason in _LOST and not self._has_served
+        if in_vain:
             # However well the others are served: behind one name there may be a machine that fails.
-            self._in_vain += bool(session.submitted)
+            self._in_vain += bool(connection.session.submitted)
             self._wait_to_connect(max(1, self._in_vain))
         # A 421 after some messages only asks for another connection; before any, for patience. One
         # that idled since it was opened was not asked for anything.
-        turned_away = reason == "busy" and session.submitted and not session.taken
-        if (unanswered and reason in {"drop", "timeout", "desync"}) or doubted or turned_away:
+        failed = in_vain and connection.session.submitted
+        if failed or doubted or (unanswered and reason in _LOST - {"busy"}):
             self._note_failure(_Lost(f"connection lost ({reason})", host=connection.endpoint.host))
         self.advance()
 

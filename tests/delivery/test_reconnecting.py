@@ -11,6 +11,7 @@ from newsletter.delivery.desk import Desk
 from newsletter.delivery.dispatch import dispatch
 from newsletter.delivery.endpoints import Deadlines
 from newsletter.delivery.pacing import RAISE_AFTER
+from newsletter.delivery.routes import MAX_FAILURES
 from tests.delivery.conftest import DEADLINES
 from tests.delivery.scenery import start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
@@ -57,6 +58,16 @@ def test_a_relay_that_takes_nobody_has_one_message_at_stake_on_each_connection(
     result = dispatch(relay, sqlite_engine, keys, run_id, clock=lambda: now, deadlines=DEADLINES)
     assert result.reason == "relay"
     assert 1 <= result.tally.unknown <= sink.worst["connections"]
+
+
+@pytest.mark.parametrize("stage", ["mail", "rcpt", "data"])
+def test_a_relay_out_of_order_is_given_up(sqlite_engine, settings, keys, now, start_sink, stage):
+    sink = start_sink(Manners(rules=[Rule(stage, "503 5.5.1 bad sequence of commands")]))
+    run_id = start_run(sqlite_engine, now, readers=20)
+    relay = with_relay(settings, sink.url, connections=1, window=0)
+    result = dispatch(relay, sqlite_engine, keys, run_id, clock=lambda: now, deadlines=DEADLINES)
+    assert (result.reason, result.tally.pending) == ("relay", 20)
+    assert sink.worst["connections"] == MAX_FAILURES
 
 
 def test_once_somebody_was_answered_a_connection_carries_as_much_as_ever(
