@@ -339,7 +339,7 @@ def _expire(connection: Connection, errand: Errand, run: Run, now: datetime) -> 
         return False
     ledger.expire(connection, run.id, now=now)
     # Nobody claims after a run's time, nor waits for an answer longer than this.
-    if now >= deadline_at + timedelta(seconds=errand.deadlines.dot) + LEASE:
+    if now >= deadline_at + timedelta(seconds=errand.deadlines.dot_s) + LEASE:
         owners.bury_strangers(connection, run_id=run.id, now=now)
     return True
 

@@ -29,26 +29,26 @@ class Deadlines:
     early is how duplicates are made.
     """
 
-    connect: float = 30.0
-    banner: float = 30.0
-    command: float = 60.0
-    data: float = 120.0
-    body: float = 180.0
-    dot: float = 600.0
+    connect_s: float = 30.0
+    banner_s: float = 30.0
+    command_s: float = 60.0
+    data_s: float = 120.0
+    body_s: float = 180.0
+    dot_s: float = 600.0
     backoff: float = 1.0  # factor on the waits between attempts to connect
 
     def of(self, stage: Stage) -> float:
         match stage:
             case Stage.BANNER:
-                return self.banner
+                return self.banner_s
             case Stage.DATA:
-                return self.data
+                return self.data_s
             case Stage.BODY:
-                return self.body
+                return self.body_s
             case Stage.DOT:
-                return self.dot
+                return self.dot_s
             case _:
-                return self.command
+                return self.command_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,7 @@ from newsletter.store.settling import Doubt, Offers
 
 #: A body may leave before its claim, and a relay goes on with what a dead client had written: so
 #: long at most as we would have waited for its answer.
-MARGIN = timedelta(seconds=Deadlines().dot)
+MARGIN = timedelta(seconds=Deadlines().dot_s)
 #: Clocks of two machines, and times logged in whole seconds.
 SKEW = timedelta(seconds=2)
 

@@ -183,7 +183,7 @@ class Connection(asyncio.Protocol):
                 self,
                 self.endpoint.context,
                 server_hostname=self.endpoint.host,
-                ssl_handshake_timeout=self._deadlines.command,
+                ssl_handshake_timeout=self._deadlines.command_s,
             )
         except (OSError, ssl.SSLError) as error:
             raise _explain_handshake(self.endpoint, error) from error
@@ -243,14 +243,14 @@ async def connect(endpoint: Endpoint, deadlines: Deadlines, listener: Listener) 
     loop = asyncio.get_running_loop()
     connection: Connection | None = None
     try:
-        async with asyncio.timeout(deadlines.connect):
+        async with asyncio.timeout(deadlines.connect_s):
             _, connection = await loop.create_connection(
                 lambda: Connection(endpoint, deadlines, listener),
                 endpoint.host,
                 endpoint.port,
                 ssl=endpoint.context if endpoint.terms.tls_active else None,
                 server_hostname=endpoint.host if endpoint.terms.tls_active else None,
-                ssl_handshake_timeout=deadlines.command if endpoint.terms.tls_active else None,
+                ssl_handshake_timeout=deadlines.command_s if endpoint.terms.tls_active else None,
             )
     except TimeoutError:
         raise TimedOut(f"{endpoint.host} does not answer", host=endpoint.host) from None
