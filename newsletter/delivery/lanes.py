@@ -78,7 +78,7 @@ class Lane:
         self._by_domain: dict[str, int] = {}  # messages on this connection
         self._connecting: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._retry_at = 0.0  # no attempt to connect before
+        self._retry_at_s = 0.0  # no attempt to connect before
         self._has_served = False  # this connection gave a reader's last word
         self._in_vain = 0  # connections in a row that were asked, and gave none
         self._loop = asyncio.get_running_loop()
@@ -182,12 +182,15 @@ class Lane:
         if route.dead is None:
             return self._rank < (1 if route.is_doubted else route.adaptive.allowed)
         # Given up: the first lane tries now and then whether it is back.
-        return self._rank == 0 and self._loop.time() >= route.retry_at
+        return self._rank == 0 and self._loop.time() >= route.retry_at_s
 
     def _pick(self) -> Flight | None:
         if self._desk.is_closing or not self._may_work():
             return None
-        if self.route.quiet_until and (wait_s := self.route.quiet_until - self._loop.time()) > 0:
+        if (
+            self.route.quiet_until_s
+            and (wait_s := self.route.quiet_until_s - self._loop.time()) > 0
+        ):
             self._wake_in(wait_s)
             return None
         for domain in self._desk.waiting_domains():
@@ -449,15 +452,15 @@ class Lane:
             return
         now = self._loop.time()
         if not self._may_work():
-            if self._rank == 0 and route.dead is not None and route.retry_at < math.inf:
-                self._wake_in(max(route.retry_at - now, 0.0))
+            if self._rank == 0 and route.dead is not None and route.retry_at_s < math.inf:
+                self._wake_in(max(route.retry_at_s - now, 0.0))
             return
-        if now < self._retry_at:
-            self._wake_in(self._retry_at - now)
+        if now < self._retry_at_s:
+            self._wake_in(self._retry_at_s - now)
             return
-        if not route.is_known and (route.is_trying or now < route.retry_at):
+        if not route.is_known and (route.is_trying or now < route.retry_at_s):
             # One lane tries; the others come when it got through: a wrong password is said once.
-            self._wake_in(max(route.retry_at - now, 0.05))
+            self._wake_in(max(route.retry_at_s - now, 0.05))
             return
         route.is_trying = not route.is_known
         self._connecting = self._loop.create_task(self._connect())
@@ -486,12 +489,12 @@ class Lane:
 
     def _wait_to_connect(self, failures: int) -> None:
         wait_s = backoff_s(failures, self._routes.jitter()) * self.route.deadlines.backoff
-        self._retry_at = self._loop.time() + wait_s
+        self._retry_at_s = self._loop.time() + wait_s
 
     def _note_failure(self, error: RelayError) -> None:
         self._routes.fail(self.route, error)
         if self.route.dead is None:
-            self._wake_in(max(self.route.retry_at - self._loop.time(), 0.0))
+            self._wake_in(max(self.route.retry_at_s - self._loop.time(), 0.0))
 
     def _wake_in(self, wait_s: float) -> None:
         if self._timer is not None:

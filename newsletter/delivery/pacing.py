@@ -19,7 +19,7 @@ class TokenBucket:
     rate: float
     burst: float
     _tokens: float = field(init=False)
-    _at: float | None = None
+    _at_s: float | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -29,11 +29,11 @@ class TokenBucket:
     def take(self, now: float) -> float:
         """Take a token and return 0, or return how many seconds to wait for one."""
         with self._lock:
-            if self._at is None:
-                self._at = now
-            if now > self._at:  # else another thread looked at the clock after us, and came first
-                self._tokens = min(self.burst, self._tokens + (now - self._at) * self.rate)
-                self._at = now
+            if self._at_s is None:
+                self._at_s = now
+            if now > self._at_s:  # else another thread looked at the clock after us, and came first
+                self._tokens = min(self.burst, self._tokens + (now - self._at_s) * self.rate)
+                self._at_s = now
             if self._tokens >= 1:
                 self._tokens -= 1
                 return 0.0
@@ -96,7 +96,7 @@ class Adaptive:
     ceiling: int
     allowed: int = field(init=False)
     _quiet: int = 0
-    _faulted_at: float | None = None
+    _faulted_at_s: float | None = None
 
     def __post_init__(self) -> None:
         self.allowed = self.ceiling
@@ -121,9 +121,9 @@ class Adaptive:
 
     def blame(self, now: float) -> None:
         self._quiet = 0
-        if self._faulted_at is not None and now - self._faulted_at < SAME_FAULT_S:
+        if self._faulted_at_s is not None and now - self._faulted_at_s < SAME_FAULT_S:
             return
-        self._faulted_at = now
+        self._faulted_at_s = now
         self.allowed = max(1, self.allowed // 2)
 
 

@@ -51,8 +51,8 @@ class Route:
     domains: Domains = field(init=False)
     adaptive: Adaptive = field(init=False)
     failures: int = 0
-    retry_at: float = 0.0  # infinite: never again in this dispatch
-    quiet_until: float = 0.0  # throttled, and nothing taken since
+    retry_at_s: float = 0.0  # infinite: never again in this dispatch
+    quiet_until_s: float = 0.0  # throttled, and nothing taken since
     has_greeted: bool = False
     has_served: bool = False  # somebody was taken, or put off
     is_trying: bool = False
@@ -75,7 +75,7 @@ class Route:
     @property
     def is_abandoned(self) -> bool:
         """True when it is never tried again in this dispatch."""
-        return self.dead is not None and self.retry_at == math.inf
+        return self.dead is not None and self.retry_at_s == math.inf
 
     @property
     def is_known(self) -> bool:
@@ -84,26 +84,26 @@ class Route:
 
     def fail(self, error: RelayError, *, now: float, wait_s: float) -> None:
         hopeless = is_hopeless(error)
-        if now < self.retry_at and not hopeless:
+        if now < self.retry_at_s and not hopeless:
             return  # the same failure, met by another lane
         self.failures += 1
-        self.retry_at = now + wait_s
+        self.retry_at_s = now + wait_s
         if hopeless:
             self.abandon(error)
         elif self.failures >= MAX_FAILURES:
             self.dead = error
-            self.retry_at = now + BACKOFF_MAX_S * self.deadlines.backoff
+            self.retry_at_s = now + BACKOFF_MAX_S * self.deadlines.backoff
 
     def abandon(self, error: RelayError) -> None:
         """Never try it again in this dispatch."""
-        self.dead, self.retry_at = error, math.inf
+        self.dead, self.retry_at_s = error, math.inf
 
     def succeed(self) -> None:
         self.has_served = True
         self.failures = 0
-        self.quiet_until = 0.0
-        if self.dead is not None and self.retry_at < math.inf:
-            self.dead, self.retry_at = None, 0.0
+        self.quiet_until_s = 0.0
+        if self.dead is not None and self.retry_at_s < math.inf:
+            self.dead, self.retry_at_s = None, 0.0
 
     def learn(self, carried: int, reply: Reply) -> None:
         """A 421 at MAIL that names a limit per session says how much a session carries."""
@@ -189,7 +189,7 @@ class Routes:
             route.adaptive.blame(self._loop.time())
             if not verdict.close:  # a 421 is judged by what its connection has carried
                 self.fail(route, RelayError(str(reply), host=route.endpoint.host))
-                route.quiet_until = route.retry_at
+                route.quiet_until_s = route.retry_at_s
 
     def on_connected(self, route: Route) -> None:
         """A lane got through: the others of its relay, who waited for that, may follow."""

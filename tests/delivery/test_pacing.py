@@ -317,9 +317,9 @@ def test_lanes_that_fail_together_fail_once(settings, start_sink):
 def test_a_relay_given_up_is_tried_again_after_the_longest_wait(settings):
     route = open_route(settings, "smtp://relay.example:25")
     give_up(route, now=100.0)
-    assert route.retry_at == 100.0 + pacing.BACKOFF_MAX_S
-    route.fail(ConnectFailed("still down", host="h"), now=route.retry_at, wait_s=5.0)
-    assert route.retry_at == 100.0 + 2 * pacing.BACKOFF_MAX_S
+    assert route.retry_at_s == 100.0 + pacing.BACKOFF_MAX_S
+    route.fail(ConnectFailed("still down", host="h"), now=route.retry_at_s, wait_s=5.0)
+    assert route.retry_at_s == 100.0 + 2 * pacing.BACKOFF_MAX_S
     route.succeed()
     assert route.dead is None
     give_up(route, now=101.0)  # what it fails from now on counts again
@@ -332,12 +332,12 @@ def test_a_relay_that_a_person_must_look_at_is_never_tried_again(settings, error
     give_up(route, now=100.0)
     route.fail(error, now=1_000.0, wait_s=5.0)
     route.succeed()  # of a message that was on its way
-    assert (route.dead, route.retry_at) == (error, math.inf)
+    assert (route.dead, route.retry_at_s) == (error, math.inf)
 
 
 def give_up(route, *, now):
     for _ in range(MAX_FAILURES):
-        route.fail(ConnectFailed("down", host="h"), now=max(now, route.retry_at), wait_s=0.0)
+        route.fail(ConnectFailed("down", host="h"), now=max(now, route.retry_at_s), wait_s=0.0)
 
 
 @contextmanager
