@@ -15,7 +15,7 @@ from newsletter.delivery import states
 from newsletter.delivery.crash_points import reach
 from newsletter.delivery.flights import Flight
 from newsletter.delivery.pacing import (
-    DomainLane,
+    DomainLimits,
     backoff_s,
     domain_of,
     take_from_all,
@@ -216,7 +216,7 @@ class Lane:
         self._wake_in(wait_s)
         return None
 
-    def _may_carry(self, domain: str, limits: DomainLane) -> bool:
+    def _may_carry(self, domain: str, limits: DomainLimits) -> bool:
         """True when this lane is one of those that a limited domain may use now."""
         # The domain's own few lanes, so that its connections need no counting: of those that the
         # relay bears now, for a throttle may close any other.

@@ -131,7 +131,7 @@ class Adaptive:
 
 
 @dataclass(slots=True)
-class DomainLane:
+class DomainLimits:
     """What one receiving domain bears, and what it bears just now."""
 
     connections: int
@@ -145,34 +145,34 @@ class Domains:
 
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
-        self._lanes = {
-            name.lower(): _open_lane(relay, name.lower(), pace)
+        self._limits = {
+            name.lower(): _open_limits(relay, name.lower(), pace)
             for name, pace in relay.domains.items()
         }
 
     @property
     def is_limiting(self) -> bool:
-        return bool(self._lanes)
+        return bool(self._limits)
 
-    def find(self, domain: str) -> DomainLane | None:
+    def find(self, domain: str) -> DomainLimits | None:
         """Return the limits of a domain, None when it has none."""
-        return self._lanes.get(domain) if self._lanes else None
+        return self._limits.get(domain) if self._limits else None
 
     def blame(self, domain: str, now: float) -> None:
         """A domain said 4xx: half its connections, no other domain's."""
-        lane = self._lanes.get(domain)
-        if lane is None:
-            lane = self._lanes[domain] = _open_lane(self._relay, domain, DomainPace())
-        lane.adaptive.blame(now)
+        limits = self._limits.get(domain)
+        if limits is None:
+            limits = self._limits[domain] = _open_limits(self._relay, domain, DomainPace())
+        limits.adaptive.blame(now)
 
     def praise(self, domain: str) -> None:
-        if lane := self._lanes.get(domain):
-            lane.adaptive.praise()
+        if limits := self._limits.get(domain):
+            limits.adaptive.praise()
 
 
-def _open_lane(relay: Relay, domain: str, pace: DomainPace) -> DomainLane:
+def _open_limits(relay: Relay, domain: str, pace: DomainPace) -> DomainLimits:
     ceiling = min(pace.connections or relay.connections, relay.connections)
-    return DomainLane(
+    return DomainLimits(
         connections=ceiling,
         max_messages=pace.max_messages_per_connection,
         buckets=open_buckets((relay.url, domain), pace.rate_per_s, None),
