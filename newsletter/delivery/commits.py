@@ -20,7 +20,7 @@ from newsletter.delivery import crash_points
 from newsletter.delivery.departure import LEASE
 from newsletter.delivery.flights import Flight
 from newsletter.delivery.pages import StopFlag, is_told_to_end
-from newsletter.delivery.states import Step
+from newsletter.delivery.states import Sequel
 from newsletter.errors import Busy, StoreError
 from newsletter.store import database, owners
 from newsletter.store.ledger import Lease
@@ -62,7 +62,7 @@ class Outcome(NamedTuple):
     """How one flight ended."""
 
     flight: Flight
-    step: Step
+    sequel: Sequel
     reply: str
 
 
@@ -134,11 +134,11 @@ class Commits:
             self._wanted.append(flight)
         self._plan()
 
-    def record(self, flight: Flight, step: Step, reply: str) -> None:
+    def record(self, flight: Flight, sequel: Sequel, reply: str) -> None:
         """Note how a flight ended; written with the next intents, or shortly."""
         flight.over = True
         self._granted.discard(flight.token)
-        self._outcomes.append(Outcome(flight, step, reply))
+        self._outcomes.append(Outcome(flight, sequel, reply))
         self._plan()
 
     def hurry(self) -> None:
@@ -193,14 +193,14 @@ class Commits:
             Result(
                 flight.token,
                 flight.granted,
-                step.state,
-                step.reason,
+                sequel.state,
+                sequel.reason,
                 reply,
-                step.tries,
-                step.drops,
-                step.not_before,
+                sequel.tries,
+                sequel.drops,
+                sequel.not_before,
             )
-            for flight, step, reply in batch.outcomes
+            for flight, sequel, reply in batch.outcomes
         ]
         intents = {flight.token: flight.row.address for flight in batch.intents}
         renews = self._renews and self._loop.time() >= self._renew_at

@@ -23,7 +23,7 @@ from newsletter.delivery.flights import Flight, Supply
 from newsletter.delivery.lanes import Lane
 from newsletter.delivery.pages import EVERYBODY, Job, Pages, is_told_to_end
 from newsletter.delivery.routes import Route, Routes
-from newsletter.delivery.states import Blame, Reply, Step, Verdict
+from newsletter.delivery.states import Blame, Reply, Sequel, Verdict
 from newsletter.errors import RelayError, StoreError
 from newsletter.mail.compose import Outgoing
 from newsletter.model import DeliveryState, Tally
@@ -256,8 +256,8 @@ class Desk:
             self.release(flight)
             return
         row = flight.row
-        step = states.step(verdict, tries=row.tries, drops=row.drops, now=self._job.clock())
-        self._commits.record(flight, step, str(reply) if reply is not None else "")
+        sequel = states.follow(verdict, tries=row.tries, drops=row.drops, now=self._job.clock())
+        self._commits.record(flight, sequel, str(reply) if reply is not None else "")
         self._routes.pace(route, row.address, verdict, reply)
         if self._canary is not None:
             self._canary.count(verdict)
@@ -305,16 +305,16 @@ class Desk:
         self.wake()
 
     def _file(self, outcome: Outcome) -> None:
-        flight, step, _ = outcome
+        flight, sequel, _ = outcome
         self._counts[DeliveryState.SENDING if flight.granted else DeliveryState.PENDING] -= 1
-        self._counts[step.state] += 1
-        if step.state is not DeliveryState.PENDING:
+        self._counts[sequel.state] += 1
+        if sequel.state is not DeliveryState.PENDING:
             self._settled_since_pass += 1
             self._supply.forget(flight)
         elif self.is_closing:
             self._supply.forget(flight)
         else:
-            again = Flight(flight.row._replace(drops=step.drops), flight.outgoing)
+            again = Flight(flight.row._replace(drops=sequel.drops), flight.outgoing)
             self._supply.put_back(again)
 
     def _read_later(self, error: StoreError, read: Callable[[], None]) -> None:
@@ -348,8 +348,8 @@ class Desk:
 
     def _take_back(self, flight: Flight) -> None:
         """Claimed ahead and never offered to a relay: provably pending."""
-        step = Step(DeliveryState.PENDING, "", flight.row.tries, flight.row.drops)
-        self._commits.record(flight, step, "")
+        sequel = Sequel(DeliveryState.PENDING, "", flight.row.tries, flight.row.drops)
+        self._commits.record(flight, sequel, "")
 
     def _look_for_end(self) -> None:
         if self._ahead or self._closed.done() or any(lane.flights for lane in self._lanes):

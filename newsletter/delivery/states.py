@@ -235,7 +235,7 @@ def retry_at(tries: int, now: datetime) -> datetime:
     return now + RETRY_DELAYS[min(tries, len(RETRY_DELAYS)) - 1]
 
 
-class Step(NamedTuple):
+class Sequel(NamedTuple):
     """What the ledger writes for one reader after one attempt."""
 
     state: State
@@ -245,20 +245,20 @@ class Step(NamedTuple):
     not_before: datetime | None = None
 
 
-def step(verdict: Verdict, *, tries: int, drops: int, now: datetime) -> Step:
+def follow(verdict: Verdict, *, tries: int, drops: int, now: datetime) -> Sequel:
     """Turn a verdict into the row's next values.
 
     Tries space the next ones, whoever is to blame for a 4xx; a lost connection is no try.
     """
     if verdict.state is State.DEFERRED:
-        return Step(State.DEFERRED, verdict.reason, tries + 1, 0, retry_at(tries + 1, now))
+        return Sequel(State.DEFERRED, verdict.reason, tries + 1, 0, retry_at(tries + 1, now))
     if verdict.state is State.PENDING and verdict.blame is Blame.CONNECTION:
         if drops + 1 >= MAX_DROPS:
-            return Step(State.DEFERRED, verdict.reason, tries, 0, retry_at(1, now))
-        return Step(State.PENDING, verdict.reason, tries, drops + 1)
+            return Sequel(State.DEFERRED, verdict.reason, tries, 0, retry_at(1, now))
+        return Sequel(State.PENDING, verdict.reason, tries, drops + 1)
     if verdict.state is State.PENDING:  # never offered: nothing was learnt of this reader
-        return Step(State.PENDING, verdict.reason, tries, drops)
-    return Step(verdict.state, verdict.reason, tries, 0)
+        return Sequel(State.PENDING, verdict.reason, tries, drops)
+    return Sequel(verdict.state, verdict.reason, tries, 0)
 
 
 # --- when to stop asking -------------------------------------------------------------------------

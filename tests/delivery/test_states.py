@@ -133,16 +133,16 @@ def test_the_connections_fault_is_uncharged_three_times_then_deferred():
     fault = states.lost(Stage.RCPT, "drop")
     tries, drops, seen = 0, 0, []
     for _ in range(3):
-        step = states.step(fault, tries=tries, drops=drops, now=NOW)
-        tries, drops = step.tries, step.drops
-        seen.append(step.state)
+        sequel = states.follow(fault, tries=tries, drops=drops, now=NOW)
+        tries, drops = sequel.tries, sequel.drops
+        seen.append(sequel.state)
     assert seen == [State.PENDING, State.PENDING, State.DEFERRED]
     assert tries == 0
 
 
 def test_a_4xx_about_the_reader_is_charged():
     verdict = classify(Stage.RCPT, Reply(450, "4.2.1"))
-    assert states.step(verdict, tries=1, drops=2, now=NOW) == states.Step(
+    assert states.follow(verdict, tries=1, drops=2, now=NOW) == states.Sequel(
         State.DEFERRED, "temporary", 2, 0, NOW + timedelta(minutes=15)
     )
 
@@ -206,8 +206,8 @@ def test_a_run_of_which_most_readers_vanish_is_doubted(missing, readers, doubted
 
 def test_every_verdict_is_a_transition_of_the_table():
     for stage, reply, *_ in TABLE:
-        step = states.step(classify(stage, reply), tries=0, drops=2, now=NOW)
-        assert (State.SENDING, step.state) in states.TRANSITIONS
+        sequel = states.follow(classify(stage, reply), tries=0, drops=2, now=NOW)
+        assert (State.SENDING, sequel.state) in states.TRANSITIONS
     assert (State.SENDING, states.lost(Stage.DOT, "drop").state) in states.TRANSITIONS
 
 
