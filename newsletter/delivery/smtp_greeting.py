@@ -73,7 +73,7 @@ class Failed:
     detail: str = ""
 
 
-Answer = tuple[bytes, list[StartTls | Ready | Failed]]
+Reaction = tuple[bytes, list[StartTls | Ready | Failed]]
 
 
 class Greeting:
@@ -84,31 +84,31 @@ class Greeting:
         self.offer = Offer()
         self.stage = Stage.BANNER
         self.is_over = False
-        self.receive: Callable[[Reply], Answer] = self._on_banner
+        self.receive: Callable[[Reply], Reaction] = self._on_banner
         self._reader = reader
         self.is_encrypted = terms.tls_active
         self._asked_tls = terms.tls_active
         self._answers: list[bytes] = []  # what AUTH LOGIN still has to say
         self._gave_up = False  # nothing is left to say, and the relay asked for more
 
-    def _fail(self, problem: Problem, reply: Reply | None, detail: str = "") -> Answer:
+    def _fail(self, problem: Problem, reply: Reply | None, detail: str = "") -> Reaction:
         self.is_over = True
         return b"QUIT\r\n", [Failed(problem, self.stage, reply, detail)]
 
-    def _say(self, stage: Stage, command: bytes, then: Callable[[Reply], Answer]) -> Answer:
+    def _say(self, stage: Stage, command: bytes, then: Callable[[Reply], Reaction]) -> Reaction:
         self.stage, self.receive = stage, then
         return command + b"\r\n", []
 
-    def _on_banner(self, reply: Reply) -> Answer:
+    def _on_banner(self, reply: Reply) -> Reaction:
         if reply.code != 220:
             later = 400 <= reply.code < 500
             return self._fail(Problem.BUSY if later else Problem.REFUSED, reply)
         return self._hello()
 
-    def _hello(self) -> Answer:
+    def _hello(self) -> Reaction:
         return self._say(Stage.HELLO, b"EHLO " + self.terms.name.encode("ascii"), self._on_hello)
 
-    def _on_hello(self, reply: Reply) -> Answer:
+    def _on_hello(self, reply: Reply) -> Reaction:
         if reply.code == 250:
             # What an EHLO before STARTTLS said is forgotten (RFC 3207 §4.2).
             self.offer = read_offer(reply)
@@ -117,13 +117,13 @@ class Greeting:
             return self._say(Stage.HELLO, b"HELO " + self.terms.name.encode("ascii"), self._on_helo)
         return self._fail(Problem.BUSY if reply.code < 500 else Problem.REFUSED, reply)
 
-    def _on_helo(self, reply: Reply) -> Answer:
+    def _on_helo(self, reply: Reply) -> Reaction:
         if reply.code != 250:
             return self._fail(Problem.BUSY if reply.code < 500 else Problem.REFUSED, reply)
         self.offer = Offer()
         return self._after_hello()
 
-    def _after_hello(self) -> Answer:
+    def _after_hello(self) -> Reaction:
         if self.offer.starttls and not self._asked_tls:
             self._asked_tls = True
             return self._say(Stage.TLS, b"STARTTLS", self._on_starttls)
@@ -133,7 +133,7 @@ class Greeting:
             return self._authenticate(self.terms.credentials)
         return self._become_ready()
 
-    def _on_starttls(self, reply: Reply) -> Answer:
+    def _on_starttls(self, reply: Reply) -> Reaction:
         if reply.code != 220:
             later = 400 <= reply.code < 500
             if self._needs_tls or reply.code == 421:
@@ -151,7 +151,7 @@ class Greeting:
         has_secret = self.terms.credentials is not None and not self.terms.secrets_in_clear
         return self.terms.tls_required or has_secret
 
-    def _refuse_clear_text(self, reply: Reply) -> Answer:
+    def _refuse_clear_text(self, reply: Reply) -> Reaction:
         return self._fail(Problem.TLS, reply, "bytes follow the answer to STARTTLS")
 
     def tls_started(self) -> bytes:
@@ -160,7 +160,7 @@ class Greeting:
         self.offer = Offer()
         return self._hello()[0]
 
-    def _authenticate(self, account: Credentials) -> Answer:
+    def _authenticate(self, account: Credentials) -> Reaction:
         if not self.is_encrypted and not self.terms.secrets_in_clear:
             return self._fail(Problem.TLS, None, "the password will not be sent in clear")
         mechanism = choose_mechanism(account.mechanism, self.offer.auth)
@@ -170,7 +170,7 @@ class Greeting:
         command, *self._answers = _AUTH[mechanism](account)
         return self._say(Stage.AUTH, command, self._on_auth)
 
-    def _on_auth(self, reply: Reply) -> Answer:
+    def _on_auth(self, reply: Reply) -> Reaction:
         if reply.code == 235:
             return self._become_ready()
         if reply.code == 334 and self._answers:
@@ -181,7 +181,7 @@ class Greeting:
         later = 400 <= reply.code < 500
         return self._fail(Problem.AUTH_LATER if later else Problem.AUTH, reply)
 
-    def _become_ready(self) -> Answer:
+    def _become_ready(self) -> Reaction:
         self.is_over = True
         return b"", [Ready()]
 

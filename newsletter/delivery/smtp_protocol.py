@@ -91,7 +91,7 @@ class Closing(NamedTuple):
 
 _MAIL, _RCPT = Stage.MAIL, Stage.RCPT
 Event = StartTls | Ready | Failed | Proceed | Settled | Closing
-Answer = tuple[bytes, list[Event]]
+Reaction = tuple[bytes, list[Event]]
 
 
 # --- one session ---------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ class Session:
         self._dismissed = False  # by a 421
         self._went_on = False  # and yet the relay answered what stood behind it
         self._is_in_step = True  # each reply was an answer to what was asked
-        self._on: Mapping[Stage, Callable[[_Transaction, Reply], Answer]] = {
+        self._on: Mapping[Stage, Callable[[_Transaction, Reply], Reaction]] = {
             Stage.MAIL: self._on_mail,
             Stage.RCPT: self._on_rcpt,
             Stage.DATA: self._on_data,
@@ -188,7 +188,7 @@ class Session:
 
     # --- bytes in
 
-    def receive(self, data: bytes) -> Answer:
+    def receive(self, data: bytes) -> Reaction:
         """Take what the relay wrote; return what to write at once, and what happened.
 
         Behind a 421 as well: a relay that goes on answers for the messages that had left.
@@ -230,7 +230,7 @@ class Session:
         """The stream is encrypted: forget the first EHLO; return the second."""
         return self._greeting.tls_started()
 
-    def _on_reply(self, reply: Reply) -> Answer:
+    def _on_reply(self, reply: Reply) -> Reaction:
         if self.is_ready:
             return self._on_answer(reply)
         out, happened = self._greeting.receive(reply)
@@ -322,7 +322,7 @@ class Session:
         self._expected.append((Stage.RSET, None))
         return b"RSET\r\n"
 
-    def _on_answer(self, reply: Reply) -> Answer:
+    def _on_answer(self, reply: Reply) -> Reaction:
         if not self._expected:
             if reply.code == 421:
                 return self._on_421(Stage.BODY, None, reply)
@@ -335,7 +335,7 @@ class Session:
         tx.stage = stage
         return self._on[stage](tx, reply)
 
-    def _on_421(self, stage: Stage, tx: _Transaction | None, reply: Reply) -> Answer:
+    def _on_421(self, stage: Stage, tx: _Transaction | None, reply: Reply) -> Reaction:
         self.is_over = self._dismissed = True
         events: list[Event] = [Closing("busy")]
         if tx is not None:
@@ -347,21 +347,21 @@ class Session:
                 events.insert(0, self._settle(tx, no_stage, no))
         return b"", events
 
-    def _on_mail(self, tx: _Transaction, reply: Reply) -> Answer:
+    def _on_mail(self, tx: _Transaction, reply: Reply) -> Reaction:
         if reply.code // 100 == 3:
             raise Desync(f"MAIL was answered {reply}")
         if reply.code >= 400:
             tx.no, tx.no_stage = reply, Stage.MAIL
         return self._next_serial(tx, Stage.RCPT, tx.recipient)
 
-    def _on_rcpt(self, tx: _Transaction, reply: Reply) -> Answer:
+    def _on_rcpt(self, tx: _Transaction, reply: Reply) -> Reaction:
         if reply.code // 100 == 3:
             raise Desync(f"RCPT was answered {reply}")
         if reply.code >= 400 and tx.no is None:
             tx.no, tx.no_stage = reply, Stage.RCPT
         return self._next_serial(tx, Stage.DATA, b"DATA\r\n")
 
-    def _next_serial(self, tx: _Transaction, stage: Stage, command: bytes) -> Answer:
+    def _next_serial(self, tx: _Transaction, stage: Stage, command: bytes) -> Reaction:
         if self.offer.pipelining:  # the command left long ago
             return b"", []
         if tx.no is not None:  # settled once the relay has forgotten the envelope
@@ -370,7 +370,7 @@ class Session:
         self._expected.append((stage, tx))
         return command, []
 
-    def _on_data(self, tx: _Transaction, reply: Reply) -> Answer:
+    def _on_data(self, tx: _Transaction, reply: Reply) -> Reaction:
         if reply.code // 100 == 2:
             raise Desync(f"DATA was answered {reply}")
         if reply.code == 354:
@@ -387,7 +387,7 @@ class Session:
         self._pending_rset = True  # else the next MAIL is "nested"
         return b"", [self._settle(tx, tx.no_stage, tx.no)]
 
-    def _on_dot(self, tx: _Transaction, reply: Reply) -> Answer:
+    def _on_dot(self, tx: _Transaction, reply: Reply) -> Reaction:
         if reply.code // 100 == 3:
             raise Desync(f"the end of the message was answered {reply}")
         if reply.code // 100 == 2 and reply.enhanced.startswith("2.1."):
@@ -408,6 +408,6 @@ class Session:
         self._by_token.pop(tx.token, None)
         return Settled(tx.token, stage, reply)
 
-    def _on_rset(self, tx: _Transaction, _reply: Reply) -> Answer:
+    def _on_rset(self, tx: _Transaction, _reply: Reply) -> Reaction:
         assert tx.no is not None  # only a refused envelope is reset
         return b"", [self._settle(tx, tx.no_stage, tx.no)]

@@ -1,6 +1,6 @@
 """One GET for one feed, within limits (F1, F2, F7).
 
-In: a feed's address and what we know of its last answer. Out: an Answer, or FeedFailed. Never: a
+In: a feed's address and what we know of its last answer. Out: a FeedAnswer, or FeedFailed. Never: a
 connection to an address that was not checked in that very moment, a redirect followed unchecked,
 more bytes or seconds than allowed, a proxy of the environment.
 """
@@ -24,7 +24,7 @@ import httpx
 
 from newsletter.config import Feeds
 from newsletter.examples.addresses import is_public
-from newsletter.examples.polling import Answer, FeedState
+from newsletter.examples.polling import FeedAnswer, FeedState
 from newsletter.examples.reports import FeedFailed
 
 MAX_REDIRECTS = 5
@@ -47,7 +47,7 @@ def download(
     agent: str,
     resolve: Resolve = resolve,
     clock: Callable[[], float] = time.monotonic,
-) -> Answer:
+) -> FeedAnswer:
     """Ask for a feed; raise FeedFailed with the reason when it cannot be had."""
     budget = _Budget(feed.url, limits, clock)
     try:
@@ -64,7 +64,7 @@ def download(
         raise FeedFailed("connect_failed", feed.url, detail=detail) from None
 
 
-def _follow(client: httpx.Client, feed: FeedState, budget: _Budget, agent: str) -> Answer:
+def _follow(client: httpx.Client, feed: FeedState, budget: _Budget, agent: str) -> FeedAnswer:
     """Follow at most five redirects by hand, each checked like the first address."""
     url, permanent, unbroken = feed.current_url, "", True
     for _ in range(MAX_REDIRECTS + 1):
@@ -111,18 +111,18 @@ def _next_address(response: httpx.Response, url: str, budget: _Budget) -> str:
         raise FeedFailed("bad_redirect", budget.url) from None
 
 
-def _read_answer(response: httpx.Response, url: str, permanent: str, budget: _Budget) -> Answer:
+def _read_answer(response: httpx.Response, url: str, permanent: str, budget: _Budget) -> FeedAnswer:
     status = response.status_code
     retry_after = _header(response, "retry-after")
     if status == 304:
-        return Answer(content=None, final_url=url, permanent_url=permanent)
+        return FeedAnswer(content=None, final_url=url, permanent_url=permanent)
     if status != 200:
         reason = {404: "missing", 410: "gone", 429: "busy", 503: "busy"}.get(status, "bad_status")
         raise FeedFailed(reason, budget.url, status=status, retry_after=retry_after)
     coding = _header(response, "content-encoding").strip().lower()
     if coding not in {"", "identity", "gzip", "x-gzip"}:
         raise FeedFailed("bad_coding", budget.url, detail=coding[:40])
-    return Answer(
+    return FeedAnswer(
         content=_unpack(response.iter_raw(), budget),
         final_url=url,
         permanent_url=permanent,

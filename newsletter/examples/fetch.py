@@ -23,7 +23,7 @@ from newsletter.examples.download import Resolve, download, resolve
 from newsletter.examples.judge import Bench, judge_feed
 from newsletter.examples.opml import MAX_BYTES, Source, read_opml
 from newsletter.examples.polling import (
-    Answer,
+    FeedAnswer,
     FeedState,
     after_answer,
     after_failure,
@@ -104,7 +104,7 @@ class _Desk:
 # --- fetching ------------------------------------------------------------------------------------
 
 # What polling a feed gave: an answer, a failure, or None when it was not its turn.
-_Polled = Answer | FeedFailed | None
+_Polled = FeedAnswer | FeedFailed | None
 
 
 def _poll(
@@ -135,7 +135,7 @@ def _host(state: FeedState) -> str:
     return urlsplit(state.current_url).netloc.lower()
 
 
-def _download(state: FeedState, settings: Settings, resolve: Resolve) -> Answer | FeedFailed:
+def _download(state: FeedState, settings: Settings, resolve: Resolve) -> FeedAnswer | FeedFailed:
     agent = f"newsletter (+{settings.publication.base_url})"
     try:
         return download(state, settings.feeds, agent=agent, resolve=resolve)
@@ -169,7 +169,7 @@ def _settle(source: Source, state: FeedState, polled: _Polled, desk: _Desk) -> F
     return _note_failure(title, state, failure, desk)
 
 
-def _keep(source: Source, state: FeedState, answer: Answer, desk: _Desk) -> FeedReport:
+def _keep(source: Source, state: FeedState, answer: FeedAnswer, desk: _Desk) -> FeedReport:
     """Parse outside, then write the feed's state and its examples in one transaction."""
     after = after_answer(state, answer, desk.now)
     if answer.content is None:

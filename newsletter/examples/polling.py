@@ -39,7 +39,7 @@ class FeedState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class FeedAnswer:
     """A server's answer; ``content`` is None for 304 Not Modified."""
 
     content: bytes | None
@@ -59,7 +59,7 @@ def is_due(feed: FeedState, now: datetime) -> bool:
     return feed.next_poll_at is None or feed.next_poll_at <= now
 
 
-def after_answer(feed: FeedState, answer: Answer, now: datetime) -> FeedState:
+def after_answer(feed: FeedState, answer: FeedAnswer, now: datetime) -> FeedState:
     """The state after a 200 that was read, or a 304."""
     settled = _settle_redirect(feed, answer.permanent_url, now)
     if answer.content is not None:

@@ -40,7 +40,7 @@ class Doubt:
     given_up_at: datetime
 
 
-class Sent(NamedTuple):
+class Taken(NamedTuple):
     """A reader whose message the relay took: claimed under which fence, when, known since when."""
 
     subscriber_id: int
@@ -99,7 +99,7 @@ def unknown_readers(connection: Connection, run_id: int) -> Iterator[Doubt]:
         yield Doubt(subscriber_id, owner, fence, claimed_at, given_up_at or claimed_at)
 
 
-def sent_readers(connection: Connection, run_id: int) -> Iterator[Sent]:
+def sent_readers(connection: Connection, run_id: int) -> Iterator[Taken]:
     """List the readers of a run whose message the relay took, in the order of ids, streamed."""
     rows = connection.execute(
         select(
@@ -112,7 +112,7 @@ def sent_readers(connection: Connection, run_id: int) -> Iterator[Sent]:
         .order_by(_delivery.c.subscriber_id),
         execution_options={"yield_per": 500},
     )
-    return map(Sent._make, rows)
+    return map(Taken._make, rows)
 
 
 def _unknown(run_id: int) -> tuple[ColumnElement[bool], ...]:

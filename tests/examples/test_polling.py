@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 
 from newsletter.examples.polling import (
-    Answer,
+    FeedAnswer,
     after_answer,
     after_failure,
     explain_failure,
@@ -52,25 +52,27 @@ def test_repeated_faults_of_a_server_double_the_wait_up_to_a_day(now):
 
 def test_an_answer_forgives_everything(now):
     failed = after_failure(new_feed(URL), failure(500), now)
-    after = after_answer(failed, Answer(content=b"x", final_url=URL, etag='"1"'), now)
+    after = after_answer(failed, FeedAnswer(content=b"x", final_url=URL, etag='"1"'), now)
     assert (after.failures, after.failing_since, after.next_poll_at) == (0, None, None)
     assert (after.etag, after.validators_for, after.last_ok_at) == ('"1"', URL, now)
 
 
 def test_validators_belong_to_the_address_that_gave_them(now):
-    moved = Answer(content=b"x", final_url="https://b.example/", etag='"1"')
+    moved = FeedAnswer(content=b"x", final_url="https://b.example/", etag='"1"')
     assert after_answer(new_feed(URL), moved, now).validators_for == "https://b.example/"
 
 
 def test_not_modified_keeps_the_validators(now):
-    feed = after_answer(new_feed(URL), Answer(content=b"x", final_url=URL, etag='"1"'), now)
-    assert after_answer(feed, Answer(content=None, final_url=URL), now).etag == '"1"'
+    feed = after_answer(new_feed(URL), FeedAnswer(content=b"x", final_url=URL, etag='"1"'), now)
+    assert after_answer(feed, FeedAnswer(content=None, final_url=URL), now).etag == '"1"'
 
 
 def test_another_target_starts_the_count_of_days_again(now):
     feed = new_feed(URL)
     for day, target in enumerate(("b", "b", "c", "b", "b", "b")):
-        answer = Answer(content=b"x", final_url=target, permanent_url=f"https://{target}.example/")
+        answer = FeedAnswer(
+            content=b"x", final_url=target, permanent_url=f"https://{target}.example/"
+        )
         assert feed.current_url == URL
         feed = after_answer(feed, answer, now + day * DAY)
     assert feed.current_url == "https://b.example/"
