@@ -1,6 +1,6 @@
 """The preview: one page on loopback that follows the editor's saves.
 
-In: a desk with the issue as it stands. Out: a page, and the mail as each kind of reader sees it.
+In: a screen with the issue as it stands. Out: a page, and the mail as each kind of reader sees it.
 Never: a row written, an address beyond loopback, a script or a form of the issue run: frames are
 sandboxed and every answer carries its locks (T10). A Host that is not ours is refused: a name of
 somebody else may lead here (DNS rebinding).
@@ -32,9 +32,9 @@ from newsletter.errors import ConfigError
 from newsletter.mail.daily import read_on
 from newsletter.mail.single import make_proof
 from newsletter.model import Edition, Picture
-from newsletter.previewing.desk import Desk
 from newsletter.previewing.looks import Look, as_seen
 from newsletter.previewing.page import describe
+from newsletter.previewing.screen import Screen
 from newsletter.rendering import TYPES
 from newsletter.templating import BlockEnvironment
 
@@ -72,34 +72,34 @@ _ASSET_TYPES: Final = {
 # --- the application ------------------------------------------------------------------------------
 
 
-def create_app(desk: Desk, *, stopping: Callable[[], bool] = lambda: False) -> Starlette:
+def create_app(screen: Screen, *, stopping: Callable[[], bool] = lambda: False) -> Starlette:
     """Return the preview as an ASGI application that watches the files of its publication."""
 
     def show_page(_request: Request) -> Response:
-        page = _TEMPLATES.get_template("page.html.j2").render(describe(desk.shown))
+        page = _TEMPLATES.get_template("page.html.j2").render(describe(screen.shown))
         return HTMLResponse(page, headers={"Content-Security-Policy": _PAGE_POLICY})
 
     def show_mail(request: Request) -> Response:
         look = request.path_params["look"]
-        if desk.shown.edition is None or look not in set(Look):
+        if screen.shown.edition is None or look not in set(Look):
             return PlainTextResponse("", status_code=404)
-        proof = make_proof(desk.shown.edition, settings=desk.shown.settings, number=1)
-        return _frame(desk, as_seen(proof.html, Look(look)))
+        proof = make_proof(screen.shown.edition, settings=screen.shown.settings, number=1)
+        return _frame(screen, as_seen(proof.html, Look(look)))
 
     def show_web(_request: Request) -> Response:
-        edition = desk.shown.edition
+        edition = screen.shown.edition
         if edition is None:
             return PlainTextResponse("", status_code=404)
         page = read_on(edition.web, date.fromisoformat(edition.issue_id))
-        return _frame(desk, as_seen(page, Look.LIGHT))
+        return _frame(screen, as_seen(page, Look.LIGHT))
 
     async def show_events(request: Request) -> Response:
-        return StreamingResponse(_events(desk, request, stopping), media_type="text/event-stream")
+        return StreamingResponse(_events(screen, request, stopping), media_type="text/event-stream")
 
     @asynccontextmanager
     async def watching(_app: Starlette) -> AsyncIterator[None]:
         tasks = [
-            asyncio.create_task(follow(desk)) for follow in (_follow_folders, _follow_settings)
+            asyncio.create_task(follow(screen)) for follow in (_follow_folders, _follow_settings)
         ]
         yield
         for task in tasks:
@@ -112,7 +112,7 @@ def create_app(desk: Desk, *, stopping: Callable[[], bool] = lambda: False) -> S
             Route("/events", show_events),
             Route("/mail/{look}", show_mail),
             Route("/web", show_web),
-            Route("/media/{name}", lambda request: _show_picture(desk, request)),
+            Route("/media/{name}", lambda request: _show_picture(screen, request)),
             Route("/assets/{name}", _show_asset),
         ],
         lifespan=watching,
@@ -130,17 +130,17 @@ _TEMPLATES = BlockEnvironment(
 )
 
 
-def _frame(desk: Desk, html: str) -> Response:
+def _frame(screen: Screen, html: str) -> Response:
     """Return the content of a frame, its pictures ours."""
-    base = desk.shown.settings.publication.base_url
-    edition = desk.shown.edition
+    base = screen.shown.settings.publication.base_url
+    edition = screen.shown.edition
     for picture in edition.pictures if edition else ():
         html = html.replace(f"{base}/media/{picture.name}", f"/media/{picture.name}")
     return HTMLResponse(html, headers={"Content-Security-Policy": _FRAME_POLICY})
 
 
-def _show_picture(desk: Desk, request: Request) -> Response:
-    picture = _find_picture(desk.shown.edition, request.path_params["name"])
+def _show_picture(screen: Screen, request: Request) -> Response:
+    picture = _find_picture(screen.shown.edition, request.path_params["name"])
     if picture is None:
         return PlainTextResponse("", status_code=404)
     return Response(picture.content, media_type=TYPES[picture.name.rpartition(".")[2]])
@@ -158,13 +158,15 @@ def _show_asset(request: Request) -> Response:
     return Response((ASSETS / name).read_bytes(), media_type=_ASSET_TYPES[name])
 
 
-async def _events(desk: Desk, request: Request, stopping: Callable[[], bool]) -> AsyncIterator[str]:
+async def _events(
+    screen: Screen, request: Request, stopping: Callable[[], bool]
+) -> AsyncIterator[str]:
     """Yield the version on view, then each new one (server-sent events)."""
-    seen = desk.shown.version
+    seen = screen.shown.version
     yield f"retry: 500\ndata: {seen}\n\n"
     silent_since = time.monotonic()
     while not stopping() and not await request.is_disconnected():
-        version = await desk.wait(seen, LOOK_UP_S)
+        version = await screen.wait(seen, LOOK_UP_S)
         if version != seen:
             seen = version
             silent_since = time.monotonic()
@@ -174,26 +176,26 @@ async def _events(desk: Desk, request: Request, stopping: Callable[[], bool]) ->
             yield ": still here\n\n"
 
 
-async def _follow_folders(desk: Desk) -> None:
+async def _follow_folders(screen: Screen) -> None:
     """Follow issues and templates, whatever lies in them."""
-    settings = desk.shown.settings
+    settings = screen.shown.settings
     folders = [
         folder for folder in (settings.issues_dir, settings.templates_dir) if folder.is_dir()
     ]
     async for changes in awatch(*folders, step=STEP_MS, debounce=DEBOUNCE_MS):
-        await desk.follow([path for _, path in changes])
+        await screen.follow([path for _, path in changes])
 
 
-async def _follow_settings(desk: Desk) -> None:
+async def _follow_settings(screen: Screen) -> None:
     """Follow newsletter.toml: its folder is watched, for editors replace the file they save."""
 
     def ours(_change: object, path: str) -> bool:
         return Path(path).name == FILE_NAME
 
     async for _ in awatch(
-        desk.root, watch_filter=ours, recursive=False, step=STEP_MS, debounce=DEBOUNCE_MS
+        screen.root, watch_filter=ours, recursive=False, step=STEP_MS, debounce=DEBOUNCE_MS
     ):
-        await desk.follow([FILE_NAME])
+        await screen.follow([FILE_NAME])
 
 
 class _Loopback:
@@ -249,10 +251,10 @@ def open_port(port: int | None) -> socket.socket:
     )
 
 
-def serve(desk: Desk, listener: socket.socket) -> None:
+def serve(screen: Screen, listener: socket.socket) -> None:
     """Serve until SIGINT or SIGTERM."""
     config = uvicorn.Config(
-        create_app(desk, stopping=lambda: server.should_exit),
+        create_app(screen, stopping=lambda: server.should_exit),
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=2,

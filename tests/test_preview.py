@@ -16,8 +16,8 @@ from newsletter import config
 from newsletter.errors import ConfigError, NotFound
 from newsletter.model import IssueId
 from newsletter.preview import ASSETS, create_app, open_port
-from newsletter.previewing.desk import Desk
 from newsletter.previewing.page import VIEWS, describe
+from newsletter.previewing.screen import Screen
 from newsletter.store import database, schema
 from tests.pressroom import open_publication, write_issue
 from tests.serving import serve
@@ -50,92 +50,92 @@ def lay_out(root: Path) -> config.Settings:
     return settings
 
 
-def sit_down(settings: config.Settings, store, issue_id: IssueId = ISSUE) -> Desk:
+def open_screen(settings: config.Settings, store, issue_id: IssueId = ISSUE) -> Screen:
     file = settings.root / config.FILE_NAME
-    return Desk(lambda: config.load_settings(file, environ={}), store, issue_id, lambda: NOON)
+    return Screen(lambda: config.load_settings(file, environ={}), store, issue_id, lambda: NOON)
 
 
 @pytest.fixture
-def desk(tmp_path, store) -> Desk:
-    """A desk whose files a test may change."""
-    return sit_down(lay_out(tmp_path), store)
+def screen(tmp_path, store) -> Screen:
+    """A screen whose files a test may change."""
+    return open_screen(lay_out(tmp_path), store)
 
 
 @pytest.fixture(scope="module")
-def quiet(tmp_path_factory, store) -> Desk:
-    """A desk that all tests of this module look at and none changes."""
-    return sit_down(lay_out(tmp_path_factory.mktemp("quiet")), store)
+def quiet(tmp_path_factory, store) -> Screen:
+    """A screen that all tests of this module look at and none changes."""
+    return open_screen(lay_out(tmp_path_factory.mktemp("quiet")), store)
 
 
-def save(desk: Desk, text: str, name: str = "10-cuisine.md") -> Path:
-    path = desk.root / "issues" / ISSUE / name
+def save(screen: Screen, text: str, name: str = "10-cuisine.md") -> Path:
+    path = screen.root / "issues" / ISSUE / name
     path.write_text(text, encoding="utf-8")
     return path
 
 
-def served(desk: Desk):
+def served(screen: Screen):
     """Serve the preview on a free port, in a thread of its own."""
-    return serve(open_port(0), lambda stopping: create_app(desk, stopping=stopping))
+    return serve(open_port(0), lambda stopping: create_app(screen, stopping=stopping))
 
 
-# --- the desk -------------------------------------------------------------------------------------
+# --- the screen -----------------------------------------------------------------------------------
 
 
 def test_an_issue_that_does_not_exist_is_refused(quiet, store):
     with pytest.raises(NotFound, match="2026-12-03"):
-        sit_down(quiet.shown.settings, store, IssueId("2026-12-03"))
+        open_screen(quiet.shown.settings, store, IssueId("2026-12-03"))
 
 
-def test_a_save_gives_the_next_version(desk):
-    save(desk, "---\ntitre: Un autre titre\n---\nDes mots neufs.")
-    desk.refresh()
-    assert desk.shown.version == 2
-    assert "Des mots neufs." in desk.shown.edition.html
+def test_a_save_gives_the_next_version(screen):
+    save(screen, "---\ntitre: Un autre titre\n---\nDes mots neufs.")
+    screen.refresh()
+    assert screen.shown.version == 2
+    assert "Des mots neufs." in screen.shown.edition.html
 
 
-def test_an_error_keeps_the_last_good_rendering_and_says_when_it_was(desk):
-    block = desk.root / "templates" / "blocks" / "chiffre.j2"
+def test_an_error_keeps_the_last_good_rendering_and_says_when_it_was(screen):
+    block = screen.root / "templates" / "blocks" / "chiffre.j2"
     block.write_text(block.read_text("utf-8") + "{% oups", "utf-8")
-    desk.refresh()
-    page = describe(desk.shown)
-    assert desk.shown.edition is not None
+    screen.refresh()
+    page = describe(screen.shown)
+    assert screen.shown.edition is not None
     assert page["stale_at"] == "12:00:00"
     assert page["findings"][0]["place"].startswith("templates/blocks/chiffre.j2:")
     assert page["findings"][0]["line"] == "{% oups"
 
 
-def test_settings_that_cannot_be_read_are_a_finding(desk):
-    (desk.root / config.FILE_NAME).write_text("[publication", "utf-8")
-    desk.refresh()
-    finding = describe(desk.shown)["findings"][0]
+def test_settings_that_cannot_be_read_are_a_finding(screen):
+    (screen.root / config.FILE_NAME).write_text("[publication", "utf-8")
+    screen.refresh()
+    finding = describe(screen.shown)["findings"][0]
     assert finding["place"] == "newsletter.toml:1"
-    assert desk.shown.edition is not None
+    assert screen.shown.edition is not None
 
 
-def test_an_issue_folder_that_goes_away_is_a_finding(desk):
-    for path in (desk.root / "issues" / ISSUE).iterdir():
+def test_an_issue_folder_that_goes_away_is_a_finding(screen):
+    for path in (screen.root / "issues" / ISSUE).iterdir():
         path.unlink()
-    desk.refresh()
-    assert desk.shown.draft.edition is None
-    assert describe(desk.shown)["counts"][0]["severity"] == "error"
+    screen.refresh()
+    assert screen.shown.draft.edition is None
+    assert describe(screen.shown)["counts"][0]["severity"] == "error"
 
 
-def test_a_finding_stands_beside_the_line_it_speaks_of(desk):
-    save(desk, "---\ntitre: Un titre\n---\nVoir [ici](https://a.example/).")
-    desk.refresh()
-    found = {one["code"]: one for one in describe(desk.shown)["findings"]}["vague_label"]
+def test_a_finding_stands_beside_the_line_it_speaks_of(screen):
+    save(screen, "---\ntitre: Un titre\n---\nVoir [ici](https://a.example/).")
+    screen.refresh()
+    found = {one["code"]: one for one in describe(screen.shown)["findings"]}["vague_label"]
     assert found["place"] == f"issues/{ISSUE}/10-cuisine.md:4"
     assert found["line"] == "Voir [ici](https://a.example/)."
     assert found["words"] == "Voir ici."
 
 
-def test_a_file_outside_the_publication_is_never_read(desk, tmp_path):
+def test_a_file_outside_the_publication_is_never_read(screen, tmp_path):
     outside = tmp_path.parent / "secret.md"
     outside.write_text("secret", "utf-8")
-    story = desk.root / "issues" / ISSUE / "20-lien.md"
+    story = screen.root / "issues" / ISSUE / "20-lien.md"
     story.symlink_to(outside)
-    desk.refresh()
-    assert all(one["line"] != "secret" for one in describe(desk.shown)["findings"])
+    screen.refresh()
+    assert all(one["line"] != "secret" for one in describe(screen.shown)["findings"])
 
 
 def test_the_issue_before_is_what_one_compares_with(quiet):
@@ -145,8 +145,8 @@ def test_the_issue_before_is_what_one_compares_with(quiet):
 
 
 def test_the_oldest_issue_has_nothing_to_compare_with(quiet, store):
-    desk = sit_down(quiet.shown.settings, store, EARLIER)
-    assert describe(desk.shown)["changes"]["before"] == ""
+    screen = open_screen(quiet.shown.settings, store, EARLIER)
+    assert describe(screen.shown)["changes"]["before"] == ""
 
 
 def test_the_inbox_line_has_sender_subject_and_preheader(quiet):
@@ -156,10 +156,10 @@ def test_the_inbox_line_has_sender_subject_and_preheader(quiet):
     assert inbox["preheader"] == "Trois communes et une cuisine."
 
 
-def test_a_long_text_is_shown_whole(desk):
-    save(desk, "---\ntitre: Long\n---\n" + "\n\n".join(f"Paragraphe {n}." for n in range(3000)))
-    desk.refresh()
-    assert "Paragraphe 2999." in describe(desk.shown)["text"]
+def test_a_long_text_is_shown_whole(screen):
+    save(screen, "---\ntitre: Long\n---\n" + "\n\n".join(f"Paragraphe {n}." for n in range(3000)))
+    screen.refresh()
+    assert "Paragraphe 2999." in describe(screen.shown)["text"]
 
 
 # --- the answers ----------------------------------------------------------------------------------
@@ -272,10 +272,10 @@ def mail(page):
     return page.frame_locator("iframe >> nth=0")
 
 
-def test_the_page_follows_a_save_and_says_so(desk, open_page):
-    with served(desk) as base:
+def test_the_page_follows_a_save_and_says_so(screen, open_page):
+    with served(screen) as base:
         page = open_page(base)
-        save(desk, "---\ntitre: Un titre\n---\nDes mots tout neufs.")
+        save(screen, "---\ntitre: Un titre\n---\nDes mots tout neufs.")
         mail(page).get_by_text("Des mots tout neufs.").wait_for()
         page.locator("#said", has_text="Aperçu à jour").wait_for(state="attached")
         # The inline styles of what was put in place are those of the mail.
@@ -283,21 +283,21 @@ def test_the_page_follows_a_save_and_says_so(desk, open_page):
     assert font.startswith("Georgia")
 
 
-def test_the_page_keeps_its_place_while_it_follows(desk, open_page):
-    with served(desk) as base:
+def test_the_page_keeps_its_place_while_it_follows(screen, open_page):
+    with served(screen) as base:
         page = open_page(base)
         root = mail(page).locator("html")
         root.evaluate("root => { root.scrollTop = 90 }")
-        save(desk, "---\ntitre: Un titre\n---\nDes mots tout neufs.\n\n" + "Encore.\n\n" * 50)
+        save(screen, "---\ntitre: Un titre\n---\nDes mots tout neufs.\n\n" + "Encore.\n\n" * 50)
         mail(page).get_by_text("Des mots tout neufs.").wait_for()
         page.locator("#said", has_text="Aperçu à jour").wait_for(state="attached")
         assert root.evaluate("root => root.scrollTop") == 90
 
 
-def test_the_page_follows_while_the_issue_has_errors(desk, open_page):
-    with served(desk) as base:
+def test_the_page_follows_while_the_issue_has_errors(screen, open_page):
+    with served(screen) as base:
         page = open_page(base)
-        header = desk.root / "issues" / ISSUE / "issue.md"
+        header = screen.root / "issues" / ISSUE / "issue.md"
         text = header.read_text("utf-8")
         header.write_text("---\nobjet\n", "utf-8")
         page.locator("#head .stale").wait_for()
@@ -306,18 +306,18 @@ def test_the_page_follows_while_the_issue_has_errors(desk, open_page):
         page.locator("#head .stale").wait_for(state="detached")
 
 
-def test_the_page_follows_the_settings(desk, open_page):
-    with served(desk) as base:
+def test_the_page_follows_the_settings(screen, open_page):
+    with served(screen) as base:
         page = open_page(base)
-        file = desk.root / config.FILE_NAME
+        file = screen.root / config.FILE_NAME
         file.write_text(file.read_text("utf-8").replace("La Lettre d'essai", "L'Autre"), "utf-8")
         page.locator(".above", has_text="L'Autre").wait_for()
 
 
-def test_nothing_of_an_issue_runs(desk, open_page):
-    save(desk, HOSTILE)
-    desk.refresh()
-    with served(desk) as base:
+def test_nothing_of_an_issue_runs(screen, open_page):
+    save(screen, HOSTILE)
+    screen.refresh()
+    with served(screen) as base:
         page = open_page(base)
         asked = []
         page.on("request", lambda request: asked.append(request.url))
@@ -353,20 +353,20 @@ def test_the_first_tab_stop_leads_past_the_head(address, open_page):
     assert page.evaluate("document.activeElement.id") == "views"
 
 
-def test_a_finding_shows_its_passage(desk, open_page):
-    save(desk, "---\ntitre: Un titre\n---\nVoir [ici](https://a.example/).")
-    desk.refresh()
-    with served(desk) as base:
+def test_a_finding_shows_its_passage(screen, open_page):
+    save(screen, "---\ntitre: Un titre\n---\nVoir [ici](https://a.example/).")
+    screen.refresh()
+    with served(screen) as base:
         page = open_page(base)
         page.get_by_role("button", name="Montrer dans le numéro").first.click()
         page.locator("#said", has_text="montré").wait_for(state="attached")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_in_any_view(desk, open_page, scheme):
-    save(desk, f"---\ntitre: Un titre\n---\nVoir [ici](http://a.example/{'long' * 40}).\n")
-    desk.refresh()
-    with served(desk) as base:
+def test_axe_finds_nothing_in_any_view(screen, open_page, scheme):
+    save(screen, f"---\ntitre: Un titre\n---\nVoir [ici](http://a.example/{'long' * 40}).\n")
+    screen.refresh()
+    with served(screen) as base:
         # axe is a script of another place: the page's policy is set aside to run it.
         page = open_page(base, scheme, bypass_csp=True)
         for name, _, key in VIEWS:
@@ -378,8 +378,8 @@ def test_axe_finds_nothing_in_any_view(desk, open_page, scheme):
             assert page.locator("aside").evaluate("a => a.scrollWidth <= a.clientWidth")
 
 
-def test_a_page_left_alone_says_that_the_preview_has_stopped(desk, open_page):
-    with served(desk) as base:
+def test_a_page_left_alone_says_that_the_preview_has_stopped(screen, open_page):
+    with served(screen) as base:
         page = open_page(base)
     page.locator("#lost").wait_for()
 
@@ -400,5 +400,5 @@ def test_the_preview_says_what_the_dictionary_says(tmp_path, store):
     settings = lay_out(tmp_path)
     story = "---\ntitre: À table\n---\nUne tabblée.\n"
     write_issue(settings, ISSUE, number=2, story=story)
-    found = sit_down(settings, store).shown.draft.findings
+    found = open_screen(settings, store).shown.draft.findings
     assert ("spelling", 4) in [(one.code, one.line) for one in found]

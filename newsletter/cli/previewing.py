@@ -29,10 +29,10 @@ def preview(
     """Show the issue on a page that follows every save."""
     from newsletter.config import load_settings
     from newsletter.preview import open_port, serve
-    from newsletter.previewing.desk import Desk
+    from newsletter.previewing.screen import Screen
 
     publication = Publication(config)
-    desk = Desk(lambda: load_settings(config), publication.engine, IssueId(issue_id), now)
+    screen = Screen(lambda: load_settings(config), publication.engine, IssueId(issue_id), now)
     listener = open_port(port)
     host, chosen = listener.getsockname()
     url = f"http://{host}:{chosen}/"
@@ -43,7 +43,7 @@ def preview(
     sys.stdout.flush()  # whoever reads a pipe wants the address now, and first
     if not as_json:
         output.whisper("It follows your saves; Ctrl-C ends it.")
-    serve(desk, listener)
+    serve(screen, listener)
     return Exit.DONE
 
 

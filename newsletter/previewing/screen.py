@@ -1,4 +1,4 @@
-"""The desk of the preview: what is on view, drafted again at every save.
+"""The screen of the preview: what is on view, drafted again at every save.
 
 In: settings read again each time, the database (read only), an issue's id, a clock. Out: the
 newest ``Shown``, and a way to wait for the next. Never: a row written; a failure that ends the
@@ -31,7 +31,7 @@ Load = Callable[[], Settings]
 Clock = Callable[[], datetime]
 
 
-class Desk:
+class Screen:
     """What is on view, and who waits for the next version of it."""
 
     def __init__(self, load: Load, engine: Engine, issue_id: IssueId, clock: Clock) -> None:
