@@ -18,7 +18,7 @@ from newsletter.delivery.routes import Route
 from newsletter.delivery.smtp_greeting import Terms
 from newsletter.mail.compose import Outgoing
 from newsletter.model import DeliveryState
-from newsletter.store.windows import Picked
+from newsletter.store.waiting import Picked
 
 
 class _Dealer:

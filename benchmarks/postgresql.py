@@ -24,7 +24,7 @@ from newsletter.config import Settings, load_keys
 from newsletter.delivery import queue
 from newsletter.delivery.dispatch import dispatch
 from newsletter.model import RunId
-from newsletter.store import database, ledger, opening, runs
+from newsletter.store import breakdown, database, opening, runs
 
 WORKERS = 2
 AT_MOST_S = 300
@@ -120,7 +120,7 @@ def _finished_at(engine: Engine, run_id: RunId) -> datetime | None:
 
 def _sent(engine: Engine, run_id: int) -> int:
     with database.read(engine) as connection:
-        return ledger.tally(connection, run_id).sent
+        return breakdown.tally(connection, run_id).sent
 
 
 def _wait_until(is_true: Callable[[], bool]) -> None:

@@ -76,7 +76,7 @@ def tell_endings(connection: Connection, settings: Settings, now: datetime) -> N
         if run.state is RunState.DONE and runs.claim_once(connection, _told(run), now):
             _tell_finished(connection, settings, run, now)
         elif run.stopped and run.reason in _PROBLEMS:
-            tally = ledger.tally(connection, run.id)
+            tally = breakdown.tally(connection, run.id)
             problem = translate(_PROBLEMS[run.reason], settings.publication.language)
             words = notices.stopped_letter(
                 settings,
@@ -95,9 +95,9 @@ def _name_stop(connection: Connection, run: Run) -> str:
 
 
 def _tell_finished(connection: Connection, settings: Settings, run: Run, now: datetime) -> None:
-    tally = ledger.tally(connection, run.id)
+    tally = breakdown.tally(connection, run.id)
     unknown = []
-    for reader in ledger.readers(connection, run.id, DeliveryState.UNKNOWN):
+    for reader in breakdown.readers(connection, run.id, DeliveryState.UNKNOWN):
         unknown.append(reader.address)
         if len(unknown) == NAMED:
             break

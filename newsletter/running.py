@@ -359,7 +359,7 @@ def report(
         run = runs.read_run(connection, issue_id, kind=kind)
         if run is None:
             raise _no_run(issue_id)
-        tally = ledger.tally(connection, run.id)
+        tally = breakdown.tally(connection, run.id)
         known = trouble.find_trouble(connection, run)
         document: dict[str, Any] = {
             "issue": run.issue_id,
@@ -378,7 +378,7 @@ def report(
                     "reply": one.reply,
                     "at": one.at,
                 }
-                for one in ledger.readers(connection, run.id, state)
+                for one in breakdown.readers(connection, run.id, state)
             ]
     return document
 

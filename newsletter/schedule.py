@@ -22,7 +22,7 @@ from newsletter.delivery.departure import Step, next_step
 from newsletter.errors import Conflict, Held, NewsletterError
 from newsletter.model import Edition, HeldReason, IssueId, Run, RunId, RunState
 from newsletter.running import Probe
-from newsletter.store import content, database, identity, ledger, runs
+from newsletter.store import breakdown, content, database, identity, ledger, runs, waiting
 
 log = logging.getLogger(__name__)
 
@@ -278,8 +278,8 @@ def _prepare(scene: Scene, run: Run, step: Step, decision: Decision) -> Decision
         with database.write(scene.engine) as connection:
             ledger.go_on(connection, run.id)
     with database.read(scene.engine) as connection:
-        tally = ledger.tally(connection, run.id)
-        due_at = ledger.next_due_at(connection, run.id)
+        tally = breakdown.tally(connection, run.id)
+        due_at = waiting.next_due_at(connection, run.id)
     waits = tally.deferred and not tally.pending and not tally.sending
     if step is Step.EXPIRE or not waits or due_at is None or due_at <= scene.now:
         return decision
@@ -320,7 +320,7 @@ def last_doubted(engine: Engine, now: datetime) -> Decision | None:
         if not begun or begun[-1].state is not RunState.DONE:
             return None
         run = begun[-1]
-        tally = ledger.tally(connection, run.id)
+        tally = breakdown.tally(connection, run.id)
     if tally.unknown <= tally.left:
         return None
     return Decision(

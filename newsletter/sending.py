@@ -40,7 +40,7 @@ from newsletter.model import (
 )
 from newsletter.publishing import approval_state, check, proof_number, require_rendering
 from newsletter.running import Probe, is_public
-from newsletter.store import audience, database, ledger, runs
+from newsletter.store import audience, breakdown, database, runs
 
 Clock = Callable[[], datetime]
 
@@ -86,7 +86,7 @@ def send(
         run = _begin(settings, engine, keys, issue_id, run, now=now, at_once=at_once, probe=probe)
     if run.state is RunState.DONE:
         with database.read(engine) as connection:
-            tally = ledger.tally(connection, run.id)
+            tally = breakdown.tally(connection, run.id)
         return Sent(
             run_id=run.id,
             issue_id=issue_id,

@@ -27,7 +27,7 @@ from newsletter.delivery.states import Blame, Reply, Sequel, Verdict
 from newsletter.errors import RelayError, StoreError
 from newsletter.mail.compose import Outgoing
 from newsletter.model import DeliveryState, Tally
-from newsletter.store.ledger import Waiting
+from newsletter.store.waiting import Waiting
 from newsletter.store.windows import Answer
 
 log = logging.getLogger(__name__)

@@ -27,7 +27,18 @@ from newsletter.delivery.signing import load_signer
 from newsletter.errors import NotFound, StoreError
 from newsletter.mail.compose import Compiled, compile_message
 from newsletter.model import Run, RunId, RunState, SubscriberId, Tally
-from newsletter.store import database, identity, leaving, ledger, owners, runs, settling, windows
+from newsletter.store import (
+    breakdown,
+    database,
+    identity,
+    leaving,
+    ledger,
+    owners,
+    runs,
+    settling,
+    waiting,
+    windows,
+)
 from newsletter.store.ledger import Lease
 from newsletter.store.trouble import RELAY, find_trouble, keep_trouble
 
@@ -142,8 +153,8 @@ def _take(engine: Engine, run: Run, owner: str, now: datetime) -> Lease | None:
         if lease is not None:
             owners.bury_dead(connection, run.id, is_dead=is_dead, now=now)
             if lease.fence > 1:  # else the audience was frozen just now; the end looks again
-                ledger.cancel_gone(connection, run.id)
-            ledger.wake_due(connection, run.id, now=now)
+                waiting.cancel_gone(connection, run.id)
+            waiting.wake_due(connection, run.id, now=now)
         return lease
 
 
@@ -173,7 +184,7 @@ def _send_to_the_end(errand: Errand, run: Run, lease: Lease) -> Ending:
 
 def _send(errand: Errand, run: Run, lease: Lease) -> Ending:
     with database.read(errand.engine) as connection:
-        tally = ledger.tally(connection, run.id)
+        tally = breakdown.tally(connection, run.id)
         first = _count_canary(connection, run, tally)
     if errand.clock() >= _deadline_of(run):
         return Ending("expired")
@@ -337,7 +348,7 @@ def _expire(connection: Connection, errand: Errand, run: Run, now: datetime) -> 
     deadline_at = _deadline_of(runs.read_run_by_id(connection, run.id) or run)
     if now < deadline_at:
         return False
-    ledger.expire(connection, run.id, now=now)
+    waiting.expire(connection, run.id, now=now)
     # Nobody claims after a run's time, nor waits for an answer longer than this.
     if now >= deadline_at + timedelta(seconds=errand.deadlines.dot_s) + LEASE:
         owners.bury_strangers(connection, run_id=run.id, now=now)
@@ -360,11 +371,11 @@ def _report(engine: Engine, run_id: int, ending: Ending) -> DispatchResult:
         trouble = find_trouble(connection, run) if ending.reason == RELAY else None
         return DispatchResult(
             run_id=run_id,
-            tally=ledger.tally(connection, run_id),
+            tally=breakdown.tally(connection, run_id),
             finished=run.state is RunState.DONE,
             reason=ending.reason,
             problem=ending.problem,
-            due_at=ledger.next_due_at(connection, run_id),
+            due_at=waiting.next_due_at(connection, run_id),
             failing_since=trouble.since if trouble else None,
         )
 
@@ -379,7 +390,7 @@ def _suppress_vanished(connection: Connection, keys: Keys, run_id: int, now: dat
     vanished = settling.vanished_readers(connection, run_id)
     for subscriber_id, address in vanished:
         by_domain.setdefault(domain_of(address), []).append(subscriber_id)
-    audience = ledger.tally(connection, run_id).audience
+    audience = breakdown.tally(connection, run_id).audience
     is_run_in_doubt = states.doubts_run(len(vanished), audience)
     if is_run_in_doubt:
         ledger.add_event(

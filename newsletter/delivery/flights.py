@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from newsletter.mail.compose import Outgoing
-from newsletter.store.windows import Picked
+from newsletter.store.waiting import Picked
 
 if TYPE_CHECKING:
     from newsletter.delivery.lanes import Lane

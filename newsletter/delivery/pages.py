@@ -19,14 +19,14 @@ from newsletter.delivery.flights import PAGE, Flight
 from newsletter.errors import StoreError
 from newsletter.mail.compose import Compiled, Outgoing, Reader
 from newsletter.model import Tally
-from newsletter.store import database, ledger, windows
-from newsletter.store.ledger import Lease, Waiting
-from newsletter.store.windows import Picked
+from newsletter.store import database, waiting
+from newsletter.store.ledger import Lease
+from newsletter.store.waiting import Picked, Waiting
 
 SIGNING_PAGE = 64  # composed ahead in memory: fewer
 
 Batch = tuple[int, int]  # the readers whose ids are in (after, until]
-EVERYBODY: Batch = (-1, ledger.LAST_ID)
+EVERYBODY: Batch = (-1, waiting.LAST_ID)
 
 
 class StopFlag(Protocol):
@@ -91,7 +91,7 @@ class Pages:
         job, (first, until) = self._job, self.batch
         start, size = max(after, first), self._size
         with database.read(job.engine) as connection:
-            rows = windows.pick(
+            rows = waiting.pick(
                 connection,
                 job.lease.run_id,
                 after=start,
@@ -127,7 +127,7 @@ class Pages:
         job, (after, until) = self._job, self.batch
         run_id, now = job.lease.run_id, job.clock()
         with database.read(job.engine) as connection:
-            due = windows.pick_due(
+            due = waiting.pick_due(
                 connection, run_id, now=now, after=after, size=self._size, until=until
             )
         if not due:
@@ -135,7 +135,7 @@ class Pages:
         self._refuse_backup()
         last = due[-1].subscriber_id
         with database.write(job.engine) as connection:
-            ledger.wake_due(connection, run_id, now=now, after=after, until=last)
+            waiting.wake_due(connection, run_id, now=now, after=after, until=last)
         return self._make_flights(due)
 
     def close_pass(self) -> Waiting:
@@ -143,14 +143,14 @@ class Pages:
         job, (after, until) = self._job, self.batch
         run_id, now = job.lease.run_id, job.clock()
         with database.read(job.engine) as connection:
-            waiting = ledger.look_for_waiting(connection, run_id, after=after, until=until)
-        if not waiting.here:
-            return waiting
+            found = waiting.look_for_waiting(connection, run_id, after=after, until=until)
+        if not found.here:
+            return found
         with database.write(job.engine) as connection:
-            ledger.cancel_gone(connection, run_id, after=after, until=until)
-            ledger.wake_due(connection, run_id, now=now, after=after, until=until)
-            left = windows.pick(connection, run_id, after=after, size=1, until=until)
-        return Waiting(bool(left), waiting.later)
+            waiting.cancel_gone(connection, run_id, after=after, until=until)
+            waiting.wake_due(connection, run_id, now=now, after=after, until=until)
+            left = waiting.pick(connection, run_id, after=after, size=1, until=until)
+        return Waiting(bool(left), found.later)
 
 
 def _open_signing(cores: Collection[int]) -> ThreadPoolExecutor:

@@ -17,14 +17,9 @@ from sqlalchemy import Connection, Engine, func, select, text
 from newsletter.delivery import canary
 from newsletter.model import DeliveryState, Run
 from newsletter.store import database, owners, schema
-from newsletter.store.ledger import (
-    cancel_gone,
-    free_run,
-    stop_run,
-    tally,
-    wake_due,
-    was_stopped,
-)
+from newsletter.store.breakdown import tally
+from newsletter.store.ledger import free_run, stop_run, was_stopped
+from newsletter.store.waiting import cancel_gone, wake_due
 
 if TYPE_CHECKING:
     from procrastinate import App

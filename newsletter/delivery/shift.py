@@ -30,7 +30,8 @@ from newsletter.delivery.pages import Job
 from newsletter.delivery.queue import count_workers
 from newsletter.model import Run, RunId, RunState
 from newsletter.store import database, identity, owners, runs
-from newsletter.store.ledger import Lease, Waiting, free_run
+from newsletter.store.ledger import Lease, free_run
+from newsletter.store.waiting import Waiting
 
 #: Between two looks at the run: a window of the ledger sees at once that it is stopped or lost.
 LOOK_EVERY_S = 1.0

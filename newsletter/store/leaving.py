@@ -18,7 +18,7 @@ from newsletter.audience.consent import Act, NewEvent
 from newsletter.audience.suppression import Reason, fingerprint
 from newsletter.config import Keys
 from newsletter.model import DeliveryState, LetterState, SubscriberId, SubscriberState
-from newsletter.store import consent, ledger, letters, suppression, tokens
+from newsletter.store import consent, letters, suppression, tokens, waiting
 from newsletter.store.schema import delivery, event, letter, subscriber
 
 _GONE = {SubscriberState.UNSUBSCRIBED, SubscriberState.SUPPRESSED, SubscriberState.ERASED}
@@ -173,7 +173,7 @@ def _leave(
     now: datetime,
 ) -> None:
     connection.execute(update(subscriber).where(subscriber.c.id == row.id).values(state=state))
-    ledger.cancel_reader(connection, row.id, reason=reason)
+    waiting.cancel_reader(connection, row.id, reason=reason)
     queued = (letter.c.subscriber_id == row.id) & (letter.c.state == LetterState.QUEUED)
     connection.execute(update(letter).where(queued).values(state=LetterState.CANCELLED))
     if row.address_key:

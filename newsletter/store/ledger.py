@@ -1,43 +1,39 @@
-"""The ledger of a run: who is to be reached, who dispatches, who stands where.
+"""The ledger of a run: its start, who dispatches it, its stops and its end.
 
-In: a connection inside a transaction of the caller, ids, `now`. Out: counts, leases, a Tally; the
-verbs around a run. What one dispatcher writes while sending is in ``windows``; what settles the
-unknown is in ``settling``. Never: an SMTP word, a decision on a reply (``delivery.states``), a
-reader's row taken from a dispatcher that is not provably dead.
+In: a connection inside a transaction of the caller, ids, `now`. Out: leases; the verbs around a
+run. Who waits is in ``waiting``; what one dispatcher writes while sending, in ``windows``; what
+settles the unknown, in ``settling``; who stands where, in ``breakdown``. Never: an SMTP word, a
+decision on a reply (``delivery.states``), a reader's row taken from a dispatcher that is not
+provably dead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import (
     Connection,
     Select,
-    bindparam,
-    case,
     exists,
     func,
     insert,
     literal,
-    or_,
     select,
-    tuple_,
     update,
 )
 
 from newsletter.errors import Conflict, NotFound
-from newsletter.model import DeliveryState, RunState, SubscriberState, Tally
-from newsletter.store import prepared, schema
+from newsletter.model import DeliveryState, RunState, SubscriberState
+from newsletter.store import schema
 
 _run = schema.run
 _delivery = schema.delivery
 _subscriber = schema.subscriber
 _event = schema.event
 
-LAST_ID = 2**63 - 1
 
 #: States that still may lead to a submission: a run with none of them is done.
 OPEN = (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.DEFERRED)
@@ -217,135 +213,6 @@ def free_run(
 # --- on the way ----------------------------------------------------------------------------------
 
 
-def wake_due(
-    connection: Connection, run_id: int, *, now: datetime, after: int = -1, until: int = LAST_ID
-) -> int:
-    """Make deferred readers pending whose time has come."""
-    done = connection.execute(
-        update(_delivery)
-        .where(
-            _delivery.c.run_id == run_id,
-            _delivery.c.state == DeliveryState.DEFERRED,
-            _delivery.c.not_before <= now,
-            _delivery.c.subscriber_id > after,
-            _delivery.c.subscriber_id <= until,
-        )
-        .values(state=DeliveryState.PENDING, not_before=None)
-    )
-    return done.rowcount
-
-
-def next_due_at(connection: Connection, run_id: int) -> datetime | None:
-    """Return when the first deferred reader may be tried again."""
-    due: datetime | None = connection.scalar(
-        select(func.min(_delivery.c.not_before, type_=schema.Instant())).where(
-            _delivery.c.run_id == run_id, _delivery.c.state == DeliveryState.DEFERRED
-        )
-    )
-    return due
-
-
-class Waiting(NamedTuple):
-    """Whether readers wait among those of a range of ids, and above it."""
-
-    here: bool
-    later: bool
-
-
-# Counted, and the next entry of the index: ``exists`` would be sought by PostgreSQL row after row
-# from the first, for it knows the run from its start, when every row was pending.
-_WAIT_HERE = (
-    select(func.count())
-    .where(
-        _delivery.c.run_id == bindparam("run"),
-        or_(*(_delivery.c.state == state for state in WAITING)),
-        _delivery.c.subscriber_id > bindparam("after"),
-        _delivery.c.subscriber_id <= bindparam("until"),
-    )
-    .scalar_subquery()
-)
-_PLACE = (_delivery.c.run_id, _delivery.c.state, _delivery.c.subscriber_id)  # of the index
-_NEXT = (
-    select(*_PLACE)
-    .where(
-        tuple_(*_PLACE) > tuple_(bindparam("run"), DeliveryState.PENDING, bindparam("until")),
-    )
-    .order_by(*_PLACE)
-    .limit(1)
-    .subquery()
-)
-_WAIT_LATER = (
-    select(func.count())
-    .select_from(_NEXT)
-    .where(_NEXT.c.run_id == bindparam("run"), _NEXT.c.state == DeliveryState.PENDING)
-    .scalar_subquery()
-)
-_LOOK_FOR_WAITING = select(_WAIT_HERE, _WAIT_LATER)
-
-
-def look_for_waiting(
-    connection: Connection, run_id: int, *, after: int = -1, until: int = LAST_ID
-) -> Waiting:
-    """Look for pending and deferred readers whose id is in (*after*, *until*], pending above."""
-    values = {"run": run_id, "after": after, "until": until}
-    here, later = prepared.fetch(connection, _LOOK_FOR_WAITING, values)[0]
-    return Waiting(bool(here), bool(later))
-
-
-def cancel_reader(connection: Connection, subscriber_id: int, *, reason: str = "left") -> int:
-    """Cancel what waits for one reader, in the transaction in which they leave (DESIGN 6).
-
-    No row of theirs enters ``sending`` after that transaction has committed.
-    """
-    done = connection.execute(
-        update(_delivery)
-        .where(_delivery.c.subscriber_id == subscriber_id, _delivery.c.state.in_(WAITING))
-        .values(state=DeliveryState.CANCELLED, reason=reason, not_before=None, address=None)
-    )
-    return done.rowcount
-
-
-def cancel_gone(
-    connection: Connection, run_id: int, *, after: int = -1, until: int = LAST_ID
-) -> int:
-    """Cancel the pending and deferred rows of people who may no longer be written to."""
-    gone = ~exists().where(
-        _subscriber.c.id == _delivery.c.subscriber_id,
-        _subscriber.c.state.not_in(GONE),
-        _subscriber.c.address.is_not(None),
-    )
-    done = connection.execute(
-        update(_delivery)
-        .where(
-            _delivery.c.run_id == run_id,
-            _delivery.c.state.in_(WAITING),
-            _delivery.c.subscriber_id > after,
-            _delivery.c.subscriber_id <= until,
-            gone,
-        )
-        .values(state=DeliveryState.CANCELLED, reason="left", not_before=None, address=None)
-    )
-    return done.rowcount
-
-
-def expire(connection: Connection, run_id: int, *, now: datetime) -> int:
-    """End a run whose deadline has come: what waits is ``expired``."""
-    done = connection.execute(
-        update(_delivery)
-        .where(_delivery.c.run_id == run_id, _delivery.c.state.in_(WAITING))
-        .values(
-            state=DeliveryState.EXPIRED,
-            reason="deadline",
-            not_before=None,
-            address=None,
-            settled_at=now,
-        )
-    )
-    if done.rowcount:
-        add_event(connection, "expired", run_id=run_id, now=now, detail=f"{done.rowcount} readers")
-    return done.rowcount
-
-
 def stop_run(connection: Connection, run_id: int, *, reason: str, now: datetime) -> None:
     """Make the dispatcher claim nobody more, until ``go_on``; *reason* says who wants it.
 
@@ -402,86 +269,3 @@ def finish(connection: Connection, run_id: int, *, now: datetime) -> bool:
         return True
     state = connection.scalar(select(_run.c.state).where(_run.c.id == run_id))
     return state == RunState.DONE
-
-
-# --- counting and listing ------------------------------------------------------------------------
-
-
-def tally(connection: Connection, run_id: int) -> Tally:
-    """Count a run's readers by state; the eight states add up to the audience."""
-    rows = connection.execute(
-        select(_delivery.c.state, func.count())
-        .where(_delivery.c.run_id == run_id)
-        .group_by(_delivery.c.state)
-    )
-    by_state = {row[0]: row[1] for row in rows}
-    bounced, complained, left = (
-        connection.execute(_count_later(run_id)).one()
-        # Nobody bounces before anybody was written to: a run of a million starts at once.
-        if by_state.keys() & {DeliveryState.SENT, DeliveryState.UNKNOWN}
-        else (0, 0, 0)
-    )
-    return Tally(
-        audience=sum(by_state.values()),
-        **{state.value: by_state.get(state.value, 0) for state in DeliveryState},
-        bounced=bounced or 0,
-        complained=complained or 0,
-        left=left or 0,
-    )
-
-
-def _count_later(run_id: int) -> Select[Any]:
-    sent = _delivery.c.state == DeliveryState.SENT
-    unknown = _delivery.c.state == DeliveryState.UNKNOWN
-    return select(
-        func.sum(case((sent & _delivery.c.bounced_at.is_not(None), 1), else_=0)),
-        func.sum(case((sent & _delivery.c.complained_at.is_not(None), 1), else_=0)),
-        func.sum(case((unknown & _delivery.c.left_at.is_not(None), 1), else_=0)),
-    ).where(
-        _delivery.c.run_id == run_id,
-        or_(
-            _delivery.c.bounced_at.is_not(None),
-            _delivery.c.complained_at.is_not(None),
-            _delivery.c.left_at.is_not(None),
-        ),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Where one reader stands in a run, for the report."""
-
-    subscriber_id: int
-    address: str  # '' once erased
-    state: DeliveryState
-    reason: str
-    reply: str
-    at: datetime | None  # settled, or else claimed, or else due
-
-
-def readers(
-    connection: Connection, run_id: int, state: DeliveryState | None = None
-) -> Iterator[Standing]:
-    """List a run's readers, those of one state when given, streamed in the order of their ids."""
-    rows = (
-        select(
-            _delivery.c.subscriber_id,
-            func.coalesce(_delivery.c.address, _subscriber.c.address, ""),
-            _delivery.c.state,
-            _delivery.c.reason,
-            _delivery.c.reply,
-            func.coalesce(
-                _delivery.c.settled_at,
-                _delivery.c.not_before,
-                _delivery.c.claimed_at,
-                type_=schema.Instant(),
-            ),
-        )
-        .outerjoin(_subscriber, _subscriber.c.id == _delivery.c.subscriber_id)
-        .where(_delivery.c.run_id == run_id)
-        .order_by(_delivery.c.subscriber_id)
-    )
-    if state is not None:
-        rows = rows.where(_delivery.c.state == state)
-    for reader in connection.execute(rows, execution_options={"yield_per": 500}):
-        yield Standing(reader[0], reader[1], DeliveryState(reader[2]), *reader[3:])

@@ -1,7 +1,7 @@
-"""What one dispatcher reads and writes of a run, a window at a time.
+"""What one dispatcher writes of a run, a window at a time.
 
-In: a connection inside a transaction of the caller, the lease, results and intents. Out: pages of
-readers still to be reached; which intents were granted. Never: an intent granted to a reader who
+In: a connection inside a transaction of the caller, the lease, results and intents. Out: which
+intents were granted. Never: an intent granted to a reader who
 has left, whose address changed, or under a fence that is no longer ours (S4).
 
 One transaction holds the results since the last one and the intents of the next readers: whoever
@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Select,
     Update,
     bindparam,
     exists,
@@ -31,7 +30,8 @@ from sqlalchemy import (
 
 from newsletter.model import DeliveryState, Digest, Edition, IssueId, RunState
 from newsletter.store import handover, prepared, schema
-from newsletter.store.ledger import GONE, LAST_ID, WAITING, Lease
+from newsletter.store.ledger import WAITING, Lease
+from newsletter.store.waiting import IS_STILL_HERE
 
 _run = schema.run
 _delivery = schema.delivery
@@ -39,18 +39,6 @@ _subscriber = schema.subscriber
 _event = schema.event
 _edition = schema.edition
 _DIALECTS = ("sqlite", "postgresql")
-
-
-class Picked(NamedTuple):
-    """A reader still to be reached, and what their message is spliced with."""
-
-    subscriber_id: int
-    tries: int
-    drops: int
-    address: str
-    first_name: str
-    last_name: str
-    organisation: str
 
 
 class Result(NamedTuple):
@@ -76,66 +64,6 @@ class Answer:
 
 
 # --- reading -------------------------------------------------------------------------------------
-
-# One by one: a list would be spelled out anew at each execution.
-_IS_STILL_HERE = tuple(_subscriber.c.state != state for state in GONE)
-
-
-def _select_readers(is_meant: ColumnElement[bool]) -> Select[Any]:
-    return (
-        select(
-            _delivery.c.subscriber_id,
-            _delivery.c.tries,
-            _delivery.c.drops,
-            _subscriber.c.address,
-            _subscriber.c.first_name,
-            _subscriber.c.last_name,
-            _subscriber.c.organisation,
-        )
-        .join(_subscriber, _subscriber.c.id == _delivery.c.subscriber_id)
-        .where(
-            _delivery.c.run_id == bindparam("run"),
-            is_meant,
-            _delivery.c.subscriber_id > bindparam("after"),
-            _delivery.c.subscriber_id <= bindparam("until"),
-            # Said again: to merge both, PostgreSQL would read all subscribers before the first.
-            _subscriber.c.id > bindparam("after"),
-            _subscriber.c.id <= bindparam("until"),
-            *_IS_STILL_HERE,
-            _subscriber.c.address.is_not(None),
-        )
-        .order_by(_delivery.c.subscriber_id)
-        .limit(bindparam("size"))
-    )
-
-
-_PICK = _select_readers(_delivery.c.state == DeliveryState.PENDING)
-_PICK_DUE = _select_readers(
-    (_delivery.c.state == DeliveryState.DEFERRED) & (_delivery.c.not_before <= bindparam("now"))
-)
-
-
-def pick(
-    connection: Connection, run_id: int, *, after: int, size: int, until: int = LAST_ID
-) -> list[Picked]:
-    """Return the next pending readers whose id is in (*after*, *until*]; claim nobody."""
-    values = {"run": run_id, "after": after, "until": until, "size": size}
-    return _read_picked(connection, _PICK, values)
-
-
-def pick_due(
-    connection: Connection, run_id: int, *, now: datetime, after: int, size: int, until: int
-) -> list[Picked]:
-    """Return the next deferred readers whose time has come; wake and claim nobody."""
-    values = {"run": run_id, "after": after, "until": until, "size": size}
-    values["now"] = prepared.instant(connection, now)
-    return _read_picked(connection, _PICK_DUE, values)
-
-
-def _read_picked(
-    connection: Connection, statement: Select[Any], values: Mapping[str, Any]
-) -> list[Picked]:
-    return list(map(Picked._make, prepared.fetch(connection, statement, values)))
 
 
 def read_edition(connection: Connection, digest: str) -> Edition | None:
@@ -261,7 +189,7 @@ def _may_claim(address: ColumnElement[str]) -> ColumnElement[bool]:
     # ``exists``: of that PostgreSQL may make a table of all subscribers, for each window.
     still_at = (
         select(_subscriber.c.address)
-        .where(_subscriber.c.id == _delivery.c.subscriber_id, *_IS_STILL_HERE)
+        .where(_subscriber.c.id == _delivery.c.subscriber_id, *IS_STILL_HERE)
         .correlate(_delivery)
         .scalar_subquery()
     )

@@ -8,7 +8,7 @@ from sqlalchemy import update
 
 from newsletter.cli.output import Exit
 from newsletter.errors import StoreError
-from newsletter.store import database, ledger, schema
+from newsletter.store import breakdown, database, ledger, schema
 
 
 def test_a_tick_holds_an_issue_that_nobody_would_receive_and_says_the_remedy(say, its_time, folder):
@@ -95,7 +95,7 @@ def test_a_run_that_stops_itself_is_said_on_stderr_once(say, its_time, monkeypat
     def refused(settings, engine, keys, run_id, *, clock, stop):
         with database.write(engine) as connection:
             ledger.stop_run(connection, run_id, reason="configuration", now=clock())
-            tally = ledger.tally(connection, run_id)
+            tally = breakdown.tally(connection, run_id)
         return dispatch.DispatchResult(
             run_id=run_id, tally=tally, finished=False, reason="configuration", problem="535 no"
         )

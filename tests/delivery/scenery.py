@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlalchemy import insert, select
 
 from newsletter import config
-from newsletter.store import database, ledger, schema, windows
+from newsletter.store import breakdown, database, ledger, schema, waiting, windows
 from tests.delivery.sink import Rule
 
 DIGEST = "d" * 64
@@ -92,7 +92,7 @@ def claim_as(engine, run_id: int, owner: str, now: datetime) -> None:
         lease = ledger.claim_lease(
             connection, run_id, owner, now=now, until=now, is_dead=lambda _: True
         )
-        (row,) = windows.pick(connection, run_id, after=-1, size=1)
+        (row,) = waiting.pick(connection, run_id, after=-1, size=1)
         intents = {row.subscriber_id: row.address}
         windows.commit_window(connection, lease, results=(), intents=intents, now=now)
 
@@ -100,7 +100,9 @@ def claim_as(engine, run_id: int, owner: str, now: datetime) -> None:
 def states_of(engine, run_id: int) -> dict[str, str]:
     """Address → state of every reader of the run."""
     with database.read(engine) as connection:
-        return {standing.address: standing.state for standing in ledger.readers(connection, run_id)}
+        return {
+            standing.address: standing.state for standing in breakdown.readers(connection, run_id)
+        }
 
 
 def judge(engine, run_id, sink, count: int) -> None:

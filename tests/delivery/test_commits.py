@@ -12,7 +12,7 @@ from sqlalchemy import event
 from newsletter.delivery import commits, resolving
 from newsletter.delivery.flights import Flight
 from newsletter.errors import Busy
-from newsletter.store import database, ledger, windows
+from newsletter.store import database, ledger, waiting, windows
 from tests.delivery.scenery import start_run, states_of
 
 BUSY_S = database.BUSY_TIMEOUT_MS / 1000  # so long SQLite itself waits before it refuses
@@ -40,7 +40,7 @@ def lock_for(sqlite_engine, now, monkeypatch):
                 connection, run_id, "me", now=now, until=now + timedelta(minutes=1),
                 is_dead=lambda _: False,
             )  # fmt: skip
-            (row,) = windows.pick(connection, run_id, after=-1, size=1)
+            (row,) = waiting.pick(connection, run_id, after=-1, size=1)
         loop = JumpingLoop()
         locker = sqlite_engine.connect()
         locker.begin()

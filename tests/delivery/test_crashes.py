@@ -15,7 +15,7 @@ import pytest
 
 from newsletter.delivery import crash_points, resolving
 from newsletter.model import DeliveryState
-from newsletter.store import database, ledger
+from newsletter.store import breakdown, database
 from tests.delivery.scenery import start_run, states_of
 from tests.delivery.sink import Manners
 
@@ -51,7 +51,7 @@ def judge(engine, run_id, sink, *, kills: int, bound: int) -> None:
     assert set(taken) <= sent | unknown, "taken, and the ledger does not say so"
     assert len(unknown) <= kills * bound
     with database.read(engine) as connection:
-        tally = ledger.tally(connection, run_id)
+        tally = breakdown.tally(connection, run_id)
     assert tally.audience == len(states) == tally.sent + tally.unknown
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 from newsletter.delivery import commits
 from newsletter.delivery.dispatch import dispatch
 from newsletter.model import DeliveryState, Tally
-from newsletter.store import database, leaving, ledger, owners, schema
+from newsletter.store import breakdown, database, leaving, owners, schema, waiting
 from tests.delivery.scenery import claim_as, once_accepted, start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
 from tests.waiting import wait_until
@@ -74,7 +74,7 @@ class Meanwhile:
 
 
 def pending_readers(connection, run_id):
-    return list(ledger.readers(connection, run_id, DeliveryState.PENDING))
+    return list(breakdown.readers(connection, run_id, DeliveryState.PENDING))
 
 
 def change(connection, reader, **values):
@@ -94,7 +94,7 @@ def test_who_leaves_in_mid_run_gets_nothing_and_the_others_do(
         with database.write(engine) as connection:
             for reader in pending_readers(connection, run_id)[::3]:
                 change(connection, reader.subscriber_id, state="unsubscribed")
-                ledger.cancel_reader(connection, reader.subscriber_id)
+                waiting.cancel_reader(connection, reader.subscriber_id)
                 leaving.add(reader.address)
 
     leave_once = Meanwhile(start_sink, leave)

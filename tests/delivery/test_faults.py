@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 
 from newsletter.delivery import resolving
 from newsletter.delivery.pacing import Domains
-from newsletter.store import database, ledger, schema
+from newsletter.store import breakdown, database, ledger, schema
 from tests.delivery.scenery import start_run, states_of
 from tests.delivery.sink import Manners, Rule
 
@@ -21,7 +21,7 @@ def engine(sqlite_engine):
 
 def standing(engine, run_id):
     with database.read(engine) as connection:
-        return {reader.address: reader for reader in ledger.readers(connection, run_id)}
+        return {reader.address: reader for reader in breakdown.readers(connection, run_id)}
 
 
 ONE = "lecteur1@"  # the reader whom the fault is about; the others must not notice

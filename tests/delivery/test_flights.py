@@ -14,7 +14,7 @@ from newsletter.delivery import flights
 from newsletter.delivery.dispatch import dispatch
 from newsletter.delivery.flights import DOMAIN_MAX, LIMITED_MAX, PAGE, Flight, Supply
 from newsletter.delivery.pacing import domain_of
-from newsletter.store.windows import Picked
+from newsletter.store.waiting import Picked
 from tests.delivery.scenery import start_run, with_relay
 from tests.delivery.sink import Manners, Rule
 from tests.waiting import wait_until

@@ -21,7 +21,7 @@ from newsletter.audience import tokens
 from newsletter.delivery import resolving
 from newsletter.delivery.dispatch import dispatch
 from newsletter.delivery.resolving import Why
-from newsletter.store import database, ledger
+from newsletter.store import breakdown, database
 from tests.delivery.scenery import start_run, states_of, with_relay
 from tests.ports import find_port
 
@@ -128,7 +128,7 @@ def _has_sent(engine, run_id, count):
 
 def _ids(engine, run_id):
     with database.read(engine) as connection:
-        return [reader.subscriber_id for reader in ledger.readers(connection, run_id)]
+        return [reader.subscriber_id for reader in breakdown.readers(connection, run_id)]
 
 
 def _wait_until_quiet(opened, log):

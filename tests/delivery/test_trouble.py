@@ -15,7 +15,7 @@ from newsletter.delivery import commits
 from newsletter.delivery.desk import Desk
 from newsletter.delivery.dispatch import dispatch
 from newsletter.errors import StoreError
-from newsletter.store import database, ledger, runs, schema, windows
+from newsletter.store import breakdown, database, runs, schema, waiting, windows
 from tests.delivery.scenery import judge, once_accepted, start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
 from tests.waiting import wait_until
@@ -58,7 +58,7 @@ def test_a_page_that_cannot_be_read_is_asked_for_again(
 ):
     sink = start_sink(Manners(chunking=True))
     run_id = start_run(sqlite_engine, now, readers=900)
-    real_pick, calls = windows.pick, count()
+    real_pick, calls = waiting.pick, count()
 
     def pick(*given, **named):
         if next(calls) == 2:
@@ -262,7 +262,7 @@ def test_a_relay_killed_in_mid_run_leaves_at_most_its_dots_in_doubt(
     missing = set(states_of(sqlite_engine, run_id)) - set(taken)
     with database.read(sqlite_engine) as connection:
         doubted = {
-            reader.address for reader in ledger.readers(connection, run_id)
+            reader.address for reader in breakdown.readers(connection, run_id)
             if reader.state == "unknown"
         }  # fmt: skip
     assert missing <= doubted

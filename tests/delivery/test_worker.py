@@ -20,7 +20,7 @@ from newsletter.delivery.dispatch import Errand, dispatch, settle_dead
 from newsletter.delivery.worker import Tempo, work
 from newsletter.errors import ConfigError, StoreError
 from newsletter.model import RunId
-from newsletter.store import database, ledger, owners, runs
+from newsletter.store import breakdown, database, ledger, owners, runs
 from tests.delivery.scenery import claim_as, judge, start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
 from tests.waiting import wait_until
@@ -34,7 +34,7 @@ def test_batches_cover_every_pending_reader_once(postgres_engine, now):
     run_id = start_run(postgres_engine, now, readers=23)
     with database.write(postgres_engine) as connection:
         batches = queue.find_batches(connection, run_id, 5)
-        ids = [standing.subscriber_id for standing in ledger.readers(connection, run_id)]
+        ids = [standing.subscriber_id for standing in breakdown.readers(connection, run_id)]
     sizes = [sum(after < reader <= until for reader in ids) for after, until in batches]
     assert sizes == [5, 5, 5, 5, 3]
 

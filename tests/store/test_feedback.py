@@ -5,7 +5,7 @@ from sqlalchemy import func, insert, select, update
 
 from newsletter.audience.suppression import Reason, fingerprint
 from newsletter.feedback.facts import Feedback, FeedbackKind
-from newsletter.store import database, ledger, suppression
+from newsletter.store import breakdown, database, suppression
 from newsletter.store.feedback import MAX_RAW, SOFT_LIMIT, Effect, apply_feedback
 from newsletter.store.schema import delivery, event, run, subscriber
 
@@ -71,7 +71,7 @@ def test_a_complaint_takes_the_reader_off_the_list(reader, keys, now):
     assert apply(reader, keys, now, FeedbackKind.COMPLAINT) is Effect.SUPPRESSED
     assert (row_of(reader).complained_at, row_of(reader).bounced_at) == (now, None)
     with database.read(reader) as connection:
-        assert ledger.tally(connection, 1).complained == 1
+        assert breakdown.tally(connection, 1).complained == 1
 
 
 @pytest.mark.parametrize("kind", [FeedbackKind.POLICY, FeedbackKind.SOFT])
@@ -79,7 +79,7 @@ def test_one_bounce_of_another_kind_suppresses_nobody(reader, keys, now, kind):
     assert apply(reader, keys, now, kind) is Effect.NOTED
     assert state_of(reader) == "active"
     with database.read(reader) as connection:
-        assert ledger.tally(connection, 1).bounced == 1
+        assert breakdown.tally(connection, 1).bounced == 1
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
-from functools import partial
 
 import pytest
 from sqlalchemy import insert, select, update
@@ -12,7 +11,7 @@ from sqlalchemy import insert, select, update
 from newsletter.errors import Conflict, NotFound
 from newsletter.model import DeliveryState as State
 from newsletter.model import Tally
-from newsletter.store import database, ledger, owners, schema, settling, windows
+from newsletter.store import breakdown, database, ledger, owners, schema, settling, waiting, windows
 from newsletter.store.windows import Result
 from tests.delivery.scenery import fill, start_run
 
@@ -56,7 +55,7 @@ def free(engine, run_id, now):
 @pytest.fixture
 def readers(engine, run_id):
     with database.read(engine) as connection:
-        return [row.subscriber_id for row in windows.pick(connection, run_id, after=-1, size=10)]
+        return [row.subscriber_id for row in waiting.pick(connection, run_id, after=-1, size=10)]
 
 
 @pytest.fixture
@@ -80,7 +79,7 @@ def commit(engine, now):
 
 def tally_of(engine, run_id):
     with database.read(engine) as connection:
-        return ledger.tally(connection, run_id)
+        return breakdown.tally(connection, run_id)
 
 
 # --- the start
@@ -203,7 +202,7 @@ def test_who_left_since_the_start_is_not_granted(take, readers, commit, engine, 
     granted = commit(take(), intents=readers[:2]).granted
     assert set(granted) == {readers[1]}
     with database.write(engine) as connection:
-        assert ledger.cancel_gone(connection, run_id) == 1
+        assert waiting.cancel_gone(connection, run_id) == 1
 
 
 def test_an_address_that_changed_since_it_was_read_is_not_granted(
@@ -211,7 +210,7 @@ def test_an_address_that_changed_since_it_was_read_is_not_granted(
 ):
     lease = take()
     with database.write(engine) as connection:
-        old = windows.pick(connection, run_id, after=-1, size=1)[0].address
+        old = waiting.pick(connection, run_id, after=-1, size=1)[0].address
         connection.execute(
             update(schema.subscriber)
             .where(schema.subscriber.c.id == readers[0])
@@ -264,8 +263,8 @@ def test_leaving_in_mid_run_cancels_what_waits_and_nothing_enters_sending(
     lease = take()
     commit(lease, intents=readers[:1])
     with database.write(engine) as connection:
-        assert ledger.cancel_reader(connection, readers[0]) == 0  # already on its way
-        assert ledger.cancel_reader(connection, readers[1]) == 1
+        assert waiting.cancel_reader(connection, readers[0]) == 0  # already on its way
+        assert waiting.cancel_reader(connection, readers[1]) == 1
     assert commit(lease, intents=[readers[1]]).granted == set()
     assert tally_of(engine, run_id).cancelled == 1
 
@@ -286,11 +285,11 @@ def test_an_early_answer_settles_a_row_that_was_never_claimed(
     tally = tally_of(engine, run_id)
     assert (tally.refused, tally.deferred, tally.pending) == (1, 1, 4)
     with database.write(engine) as connection:
-        assert ledger.next_due_at(connection, run_id) == due
-        assert ledger.wake_due(connection, run_id, now=due - MINUTE) == 0
-        assert ledger.wake_due(connection, run_id, now=due) == 1
-        assert ledger.next_due_at(connection, run_id) is None
-        rows = windows.pick(connection, run_id, after=-1, size=10)
+        assert waiting.next_due_at(connection, run_id) == due
+        assert waiting.wake_due(connection, run_id, now=due - MINUTE) == 0
+        assert waiting.wake_due(connection, run_id, now=due) == 1
+        assert waiting.next_due_at(connection, run_id) is None
+        rows = waiting.pick(connection, run_id, after=-1, size=10)
     assert {row.subscriber_id: (row.tries, row.drops) for row in rows}[readers[1]] == (1, 0)
     assert {row.subscriber_id: (row.tries, row.drops) for row in rows}[readers[2]] == (0, 1)
 
@@ -379,33 +378,6 @@ def test_racing_dispatchers_get_the_run_one_at_a_time(engine, run_id, now):
     assert sorted(fences, key=str) == [1, None, None, None]
 
 
-# --- who waits
-
-
-def test_readers_wait_in_a_range_and_above_it(engine, run_id, readers):
-    with database.read(engine) as connection:
-        look = partial(ledger.look_for_waiting, connection, run_id)
-        assert look() == (True, False)
-        assert look(after=readers[0], until=readers[1]) == (True, True)
-        assert look(after=readers[-1]) == (False, False)
-
-
-@pytest.mark.parametrize(
-    ("state", "waiting"),
-    [
-        (State.PENDING, (True, True)),
-        (State.DEFERRED, (True, False)),  # above: its batch will come when it is due
-        (State.SENDING, (False, False)),
-        (State.SENT, (False, False)),
-    ],
-)
-def test_only_some_states_wait(engine, run_id, readers, state, waiting):
-    with database.write(engine) as connection:
-        connection.execute(update(schema.delivery).values(state=state))
-    with database.read(engine) as connection:
-        assert ledger.look_for_waiting(connection, run_id, until=readers[2]) == waiting
-
-
 # --- endings
 
 
@@ -417,7 +389,7 @@ def test_the_deadline_expires_what_waits_and_finishes_the_run(
     commit(lease, results=[Result(readers[0], True, State.SENT)])
     with database.write(engine) as connection:
         assert not ledger.finish(connection, run_id, now=now)
-        assert ledger.expire(connection, run_id, now=now) == 5
+        assert waiting.expire(connection, run_id, now=now) == 5
         assert ledger.finish(connection, run_id, now=now)
     assert tally_of(engine, run_id) == Tally(audience=6, sent=1, expired=5)
 
@@ -427,8 +399,8 @@ def test_the_list_of_one_state_holds_address_reason_and_reply(
 ):
     commit(take(), results=[Result(readers[0], False, State.REFUSED, "refused", "550 no")])
     with database.read(engine) as connection:
-        (refused,) = ledger.readers(connection, run_id, State.REFUSED)
-        assert len(list(ledger.readers(connection, run_id))) == 6
+        (refused,) = breakdown.readers(connection, run_id, State.REFUSED)
+        assert len(list(breakdown.readers(connection, run_id))) == 6
     assert refused.address.endswith("@lecteurs.example")
     assert (refused.reason, refused.reply, refused.at) == ("refused", "550 no", now)
 
@@ -466,7 +438,7 @@ def test_left_readers_stay_unknown_and_are_counted_as_settled(engine, run_id, do
 
 def test_a_resend_reopens_a_done_run_for_another_24_hours(engine, run_id, doubted, now):
     with database.write(engine) as connection:
-        ledger.expire(connection, run_id, now=now)
+        waiting.expire(connection, run_id, now=now)
         assert ledger.finish(connection, run_id, now=now)
         later = now + timedelta(days=2)
         assert settling.resend_unknown(connection, run_id, now=later) == 3

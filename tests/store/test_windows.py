@@ -10,6 +10,7 @@ from sqlalchemy import select, text, update
 
 from newsletter.model import DeliveryState
 from newsletter.store import (
+    breakdown,
     database,
     handover,
     ledger,
@@ -18,6 +19,7 @@ from newsletter.store import (
     runs,
     schema,
     settling,
+    waiting,
     windows,
 )
 from tests.delivery.scenery import start_run, states_of
@@ -31,7 +33,7 @@ def test_the_address_of_another_reader_of_the_window_is_not_granted(engine, now)
         lease = ledger.claim_lease(
             connection, run_id, "me", now=now, until=now, is_dead=lambda _: False
         )
-        first, second, third = windows.pick(connection, run_id, after=-1, size=3)
+        first, second, third = waiting.pick(connection, run_id, after=-1, size=3)
         intents = {
             first.subscriber_id: second.address,
             second.subscriber_id: first.address,
@@ -51,7 +53,7 @@ def explain(postgres_engine, now):
 
     def ask(statement, **values):
         with database.read(postgres_engine) as connection:
-            rows = windows.pick(connection, run_id, after=-1, size=3_000)[-64:]
+            rows = waiting.pick(connection, run_id, after=-1, size=3_000)[-64:]
             values |= {
                 "run": run_id, "me": "me", "mine": 1, "at": now, "size": 64,
                 "after": rows[0].subscriber_id - 1, "until": rows[-1].subscriber_id,
@@ -73,7 +75,7 @@ def explain(postgres_engine, now):
 
 @pytest.mark.parametrize(
     "statement",
-    [windows._CLAIM["postgresql"], windows._RECORD_SENT["postgresql"], windows._PICK],
+    [windows._CLAIM["postgresql"], windows._RECORD_SENT["postgresql"], waiting._PICK],
     ids=["claim", "record", "pick"],
 )
 def test_a_window_reads_no_more_rows_than_its_own(explain, statement):
@@ -89,14 +91,14 @@ def test_a_look_for_who_waits_passes_the_batch_at_most(postgres_engine, now):
         connection.exec_driver_sql("ANALYZE")
         connection.commit()
     with database.write(postgres_engine) as connection:
-        rows = windows.pick(connection, run_id, after=-1, size=3_000)
+        rows = waiting.pick(connection, run_id, after=-1, size=3_000)
         done = schema.delivery.c.subscriber_id <= rows[2_500].subscriber_id
         connection.execute(update(schema.delivery).where(done).values(state=DeliveryState.SENT))
     values = {
         "run": run_id, "after": rows[1_000].subscriber_id, "until": rows[1_500].subscriber_id,
     }  # fmt: skip
     with database.read(postgres_engine) as connection:
-        query = prepared._prepare(ledger._LOOK_FOR_WAITING, connection.dialect)
+        query = prepared._prepare(waiting._LOOK_FOR_WAITING, connection.dialect)
         plan = connection.exec_driver_sql(f"EXPLAIN ANALYZE {query.sql}", query.fixed | values)
         said = "\n".join(row[0] for row in plan)
     assert "Seq Scan" not in said
@@ -110,7 +112,7 @@ def test_a_result_is_kept_though_its_row_changed_while_it_waited(postgres_engine
         lease = ledger.claim_lease(
             connection, run_id, "me", now=now, until=now, is_dead=lambda _: False
         )
-        rows = windows.pick(connection, run_id, after=-1, size=3)
+        rows = waiting.pick(connection, run_id, after=-1, size=3)
         intents = {row.subscriber_id: row.address for row in rows}
         windows.commit_window(connection, lease, results=(), intents=intents, now=now)
     results = [
@@ -147,7 +149,7 @@ def given_up(now):
             lease = ledger.claim_lease(
                 connection, run_id, "me", now=now, until=now, is_dead=lambda _: False
             )
-            (row,) = windows.pick(connection, run_id, after=-1, size=1)
+            (row,) = waiting.pick(connection, run_id, after=-1, size=1)
             intents = {row.subscriber_id: row.address}
             windows.commit_window(connection, lease, results=(), intents=intents, now=now)
             owners.bury_dead(connection, run_id, is_dead=lambda _: True, now=now)
@@ -184,12 +186,12 @@ def test_a_reader_left_before_a_late_answer_is_asked_about_when_unknown_again(
     with database.write(engine) as connection:
         assert settling.leave_unknown(connection, run_id, now=now) == 1
         windows.commit_window(connection, lease, results=[late], intents={}, now=now)
-        ledger.wake_due(connection, run_id, now=now)
-        (row,) = windows.pick(connection, run_id, after=-1, size=1)
+        waiting.wake_due(connection, run_id, now=now)
+        (row,) = waiting.pick(connection, run_id, after=-1, size=1)
         intents = {row.subscriber_id: row.address}
         windows.commit_window(connection, lease, results=(), intents=intents, now=now)
         windows.commit_window(connection, lease, results=[again], intents={}, now=now)
-        tally = ledger.tally(connection, run_id)
+        tally = breakdown.tally(connection, run_id)
         assert (tally.unknown, tally.left) == (1, 0)
         (doubt,) = settling.unknown_readers(connection, run_id)
         assert doubt.subscriber_id == row.subscriber_id
