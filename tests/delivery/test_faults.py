@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import select, update
@@ -12,6 +13,7 @@ from newsletter.delivery.pacing import Domains
 from newsletter.store import breakdown, database, ledger, schema
 from tests.delivery.scenery import start_run, states_of
 from tests.delivery.sink import Manners, Rule
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -100,6 +102,30 @@ def test_a_relay_that_goes_on_behind_its_421_makes_nobody_get_it_twice(
     times = Counter(accepted.recipient for accepted in sink.accepted())
     assert (set(times.values()), len(times)) == ({1}, 7)
     assert Counter(states_of(engine, run_id).values())["sent"] == 7
+
+
+def test_what_a_relay_takes_long_behind_its_421_is_waited_for(go, engine, now, start_sink):
+    run_id = start_run(engine, now, readers=8)
+    subscriber, delivery = schema.subscriber.c, schema.delivery.c
+
+    def read(column):
+        """One column of all readers, in the order in which they are sent to."""
+        rows = select(column).select_from(schema.delivery)
+        rows = rows.join(schema.subscriber, subscriber.id == delivery.subscriber_id)
+        with database.read(engine) as connection:
+            return connection.scalars(rows.order_by(subscriber.id)).all()
+
+    third = read(subscriber.address)[2]
+    later = Rule("rcpt", "stay 421 4.7.0 later", third, times=1)
+    sink = start_sink(Manners(chunking=True, rules=[later, Rule("accepted", "hold", skip=2)]))
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(go, sink.url, run_id)
+        try:
+            wait_until(lambda: read(delivery.drops)[2] == 1)
+        finally:
+            sink.manners.release.set()
+        assert run.result().tally.sent == 8
+    assert set(Counter(accepted.recipient for accepted in sink.accepted()).values()) == {1}
 
 
 @pytest.mark.parametrize("count", [1, 2])
