@@ -66,7 +66,7 @@ IMPATIENT = """\
 from newsletter.__main__ import main
 from newsletter.delivery import commits
 
-commits.PATIENCE_S = 0.5
+commits.PATIENCE_S /= 20
 main()
 """
 
