@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import (
     Connection,
@@ -29,11 +29,9 @@ from newsletter.audience import segments
 from newsletter.config import Settings
 from newsletter.errors import NotFound
 from newsletter.model import Frequency, Subscriber, SubscriberId, SubscriberState
+from newsletter.store.database import CHUNK, in_chunks
 from newsletter.store.schema import subscriber
 
-CHUNK = 500  # rows or keys of one statement
-
-_T = TypeVar("_T")
 _COLUMNS = tuple(subscriber.c[name] for name in Subscriber.__dataclass_fields__)
 
 
@@ -69,7 +67,7 @@ def _has_objective(slug: str) -> Any:
 def add_many(connection: Connection, people: Iterable[Mapping[str, Any]]) -> None:
     """Insert people; each mapping has the table's columns, ``objectives`` as a tuple."""
     rows = [_to_row(person) for person in people]
-    for chunk in _chunks(rows):
+    for chunk in in_chunks(rows):
         connection.execute(insert(subscriber), chunk)
 
 
@@ -90,7 +88,7 @@ def change_many(connection: Connection, changes: Mapping[SubscriberId, Mapping[s
         grouped.setdefault(tuple(sorted(row)), []).append({"b_id": subscriber_id, **row})
     statement = update(subscriber).where(subscriber.c.id == bindparam("b_id"))
     for rows in grouped.values():
-        for chunk in _chunks(rows):
+        for chunk in in_chunks(rows):
             connection.execute(statement, chunk)
 
 
@@ -105,7 +103,7 @@ def find(connection: Connection, address_key: str) -> Subscriber | None:
 def find_many(connection: Connection, address_keys: Sequence[str]) -> dict[str, Subscriber]:
     """The people of these address keys, by key."""
     found = {}
-    for keys in _chunks(address_keys):
+    for keys in in_chunks(address_keys):
         query = select(subscriber.c.address_key, *_COLUMNS).where(
             subscriber.c.address_key.in_(keys)
         )
@@ -188,8 +186,3 @@ def _from_values(values: Sequence[Any]) -> Subscriber:
     named["frequency"] = Frequency(named["frequency"])
     named["objectives"] = tuple(filter(None, named["objectives"].split(",")))
     return Subscriber(**named)
-
-
-def _chunks(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    for start in range(0, len(items), CHUNK):
-        yield items[start : start + CHUNK]

@@ -18,7 +18,6 @@ from newsletter.model import SubscriberId
 from newsletter.store import audience, database
 from newsletter.store.schema import consent_event, subscriber
 
-CHUNK = 500
 # Any constant will do, as long as nobody else locks it: "newsletter consent".
 _LOCK = 0x6E6C5F636F6E73
 
@@ -44,8 +43,8 @@ def record(connection: Connection, keys: Keys, events: Sequence[NewEvent], now: 
                 "chain_mac": head,
             }
         )
-    for start in range(0, len(rows), CHUNK):
-        connection.execute(insert(consent_event), rows[start : start + CHUNK])
+    for chunk in database.in_chunks(rows):
+        connection.execute(insert(consent_event), chunk)
 
 
 def note(
@@ -85,11 +84,15 @@ def read_events(
         query = select(consent_event).where(consent_event.c.id > after)
         if subscriber_id is not None:
             query = query.where(consent_event.c.subscriber_id == subscriber_id)
-        page = connection.execute(query.order_by(consent_event.c.id).limit(CHUNK)).mappings().all()
+        page = (
+            connection.execute(query.order_by(consent_event.c.id).limit(database.CHUNK))
+            .mappings()
+            .all()
+        )
         for row in page:
             after = row["id"]
             yield ConsentEvent(**{("act" if k == "kind" else k): v for k, v in row.items()})
-        if len(page) < CHUNK:
+        if len(page) < database.CHUNK:
             return
 
 
@@ -112,10 +115,10 @@ def forget(connection: Connection, subscriber_id: SubscriberId) -> None:
 def find_choosers(connection: Connection, ids: Sequence[SubscriberId]) -> set[SubscriberId]:
     """Those of *ids* who chose their preferences themselves: no file overrides that."""
     found: set[SubscriberId] = set()
-    for start in range(0, len(ids), CHUNK):
+    for chunk in database.in_chunks(ids):
         query = select(consent_event.c.subscriber_id).where(
             consent_event.c.kind == Act.CHOSE,
-            consent_event.c.subscriber_id.in_(ids[start : start + CHUNK]),
+            consent_event.c.subscriber_id.in_(chunk),
         )
         found |= set(connection.scalars(query))
     return found

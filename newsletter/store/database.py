@@ -8,10 +8,10 @@ of ``sending`` would be a duplicate). Never: SQL of one table.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
@@ -29,6 +29,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 
 from newsletter.errors import Busy, ConfigError, StoreError
 
+CHUNK = 500  # rows or keys of one statement
 BUSY_TIMEOUT_MS = 5_000
 HURRIED_TIMEOUT_MS = 500  # of a process that was told to end
 # libpq's: no firewall forgets a session that is quiet, and a server that is gone without a word
@@ -39,6 +40,14 @@ _PROBES = {
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,
 }
+
+_T = TypeVar("_T")
+
+
+def in_chunks(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    """Cut rows or keys into as many as one statement takes."""
+    for start in range(0, len(items), CHUNK):
+        yield items[start : start + CHUNK]
 
 
 def open_engine(url: str, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine:

@@ -19,10 +19,9 @@ from newsletter.audience.sheets import Sheet
 from newsletter.audience.suppression import Reason, fingerprint
 from newsletter.config import Keys
 from newsletter.model import Frequency, SubscriberId
-from newsletter.store import audience, consent, leaving, suppression
+from newsletter.store import audience, consent, database, leaving, suppression
 from newsletter.store.schema import subscriber
 
-CHUNK = 500
 # Written on every row of an import, so that the proof leads back to the file.
 _COPIED = (
     "state",
@@ -192,9 +191,7 @@ def _id(fate: Fate) -> SubscriberId:
 
 def _read_keys(connection: Connection, ids: Sequence[SubscriberId]) -> Mapping[int, bytes]:
     found: dict[int, bytes] = {}
-    for start in range(0, len(ids), CHUNK):
-        query = select(subscriber.c.id, subscriber.c.consent_key).where(
-            subscriber.c.id.in_(ids[start : start + CHUNK])
-        )
+    for chunk in database.in_chunks(ids):
+        query = select(subscriber.c.id, subscriber.c.consent_key).where(subscriber.c.id.in_(chunk))
         found |= {row.id: row.consent_key for row in connection.execute(query)}
     return found

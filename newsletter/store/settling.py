@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from newsletter.model import DeliveryState, RunState
 from newsletter.store import schema
+from newsletter.store.database import in_chunks
 from newsletter.store.ledger import DISPATCH_BEGUN, WAITING, add_event
 from newsletter.store.owners import give_up
 
@@ -23,7 +24,6 @@ _run = schema.run
 _delivery = schema.delivery
 _subscriber = schema.subscriber
 _event = schema.event
-_CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +162,8 @@ _AGAIN: dict[str, Any] = {
 def _settle(
     connection: Connection, run_id: int, ids: Collection[int], values: dict[str, Any]
 ) -> int:
-    done, wanted = 0, list(ids)
-    for start in range(0, len(wanted), _CHUNK):
-        chunk = wanted[start : start + _CHUNK]
+    done = 0
+    for chunk in in_chunks(list(ids)):
         done += connection.execute(
             update(_delivery)
             .where(*_unknown(run_id), _delivery.c.subscriber_id.in_(chunk))

@@ -11,10 +11,8 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, select
 
 from newsletter.audience.suppression import Reason
-from newsletter.store.database import dialect_insert
+from newsletter.store.database import dialect_insert, in_chunks
 from newsletter.store.schema import suppression
-
-CHUNK = 500
 
 
 def add(
@@ -31,16 +29,16 @@ def add(
         set_={"reason": statement.excluded.reason},
         where=suppression.c.reason != Reason.COMPLAINT,
     )
-    for start in range(0, len(rows), CHUNK):
-        connection.execute(upsert, rows[start : start + CHUNK])
+    for chunk in in_chunks(rows):
+        connection.execute(upsert, chunk)
 
 
 def find(connection: Connection, fingerprints: Sequence[str]) -> dict[str, Reason]:
     """The reason of each fingerprint that is on the list."""
     found: dict[str, Reason] = {}
-    for start in range(0, len(fingerprints), CHUNK):
+    for chunk in in_chunks(fingerprints):
         query = select(suppression.c.fingerprint, suppression.c.reason).where(
-            suppression.c.fingerprint.in_(fingerprints[start : start + CHUNK])
+            suppression.c.fingerprint.in_(chunk)
         )
         found |= {mark: Reason(reason) for mark, reason in connection.execute(query)}
     return found
