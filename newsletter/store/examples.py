@@ -31,9 +31,6 @@ from newsletter.model import Actor, Example
 from newsletter.store.feeds import lock_watch
 from newsletter.store.schema import example, example_identity, featured
 
-RECENT_ISSUES = 8
-
-
 # --- writing what feeds show ---------------------------------------------------------------------
 
 
@@ -203,7 +200,7 @@ def candidates(connection: Connection) -> tuple[Example, ...]:
     return list_examples(connection, withdrawn=True)
 
 
-def recent_features(connection: Connection, issues: int = RECENT_ISSUES) -> tuple[Example, ...]:
+def recent_features(connection: Connection, issues: int) -> tuple[Example, ...]:
     """The examples of the last *issues*, the latest issue first: what a pick must balance."""
     last = (
         select(featured.c.issue_id)

@@ -23,11 +23,10 @@ from newsletter.mail.daily import read_on
 from newsletter.metrics import find_faults
 from newsletter.store import content, database, runs
 from newsletter.store.schema import edition, run
-from newsletter.web.site import Here
+from newsletter.web.site import READ, Here
 
 router = APIRouter()
 
-READ = ["GET", "HEAD"]
 TYPES = {
     "png": "image/png",
     "jpg": "image/jpeg",

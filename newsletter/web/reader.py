@@ -21,11 +21,10 @@ from newsletter.errors import Conflict, NotFound, TokenError
 from newsletter.model import Subscriber, SubscriberId, SubscriberState
 from newsletter.store import audience, database, tokens
 from newsletter.web import forms
-from newsletter.web.site import Here, Site
+from newsletter.web.site import READ, Here, Site
 
 router = APIRouter()
 
-READ = ["GET", "HEAD"]
 MAX_BODY = 64 * 1024
 _RECEIVING = {SubscriberState.ACTIVE, SubscriberState.PAUSED, SubscriberState.PENDING}
 

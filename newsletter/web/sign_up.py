@@ -19,13 +19,12 @@ from newsletter.audience.addresses import mask, read_address
 from newsletter.errors import NewsletterError, RowError
 from newsletter.store import audience, database, inviting, tokens
 from newsletter.web import forms
-from newsletter.web.site import Here, Site
+from newsletter.web.site import READ, Here, Site
 
 router = APIRouter()
 log = logging.getLogger(__name__)
 
 STALE = "This page had been open for too long, or not for long enough. Please press again."
-READ = ["GET", "HEAD"]
 
 
 @router.api_route("/", methods=READ)

@@ -25,6 +25,7 @@ from newsletter.templating import Templates, blaming
 from newsletter.web.limits import Limiter, client_of
 from newsletter.words import translate
 
+READ = ["GET", "HEAD"]  # the methods of a page
 # Pages behind a token, or made for one person.
 PRIVATE = {
     "Cache-Control": "no-store",

@@ -114,7 +114,7 @@ def test_recent_features_are_those_of_the_last_issues_the_latest_first(engine, n
         feature(engine, now, f"2026-05-{day:02}", f"exemple-{letter}")
     with database.read(engine) as connection:
         assert [one.id[-1] for one in recent_features(connection, 2)] == ["x", "z"]
-        assert [one.id[-1] for one in recent_features(connection)] == ["x", "z", "y"]
+        assert [one.id[-1] for one in recent_features(connection, 8)] == ["x", "z", "y"]
 
 
 def test_two_titles_alike_get_two_ids_that_stay(engine, now):
