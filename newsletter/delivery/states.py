@@ -79,6 +79,7 @@ TRANSITIONS: Mapping[tuple[State, State], str] = {
     (State.PENDING, State.REFUSED): "5xx before the dot",
     (State.PENDING, State.CANCELLED): "left, suppressed, erased",
     (State.PENDING, State.EXPIRED): "deadline",
+    (State.PENDING, State.UNKNOWN): "a backup adopted",
     (State.SENDING, State.SENT): "250 after the dot",
     (State.SENDING, State.DEFERRED): "4xx about the reader",
     (State.SENDING, State.PENDING): "421, drop or timeout before the dot",
@@ -87,6 +88,7 @@ TRANSITIONS: Mapping[tuple[State, State], str] = {
     (State.DEFERRED, State.PENDING): "due",
     (State.DEFERRED, State.CANCELLED): "left, suppressed, erased",
     (State.DEFERRED, State.EXPIRED): "deadline",
+    (State.DEFERRED, State.UNKNOWN): "a backup adopted",
     (State.UNKNOWN, State.SENT): "proved present",
     (State.UNKNOWN, State.PENDING): "proved absent, or --resend",
     # Its own dispatcher was given up too early and did hear the answer: that is a proof.
