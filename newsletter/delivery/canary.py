@@ -27,8 +27,11 @@ def count_missing(tally: Tally) -> int:
 
 
 def count_unasked(tally: Tally) -> int:
-    """Return how many of the share were not yet offered to a relay, or are due again."""
-    asked = tally.sent + tally.refused + tally.deferred + tally.sending + tally.unknown
+    """Return how many of the share were not yet offered to a relay, or are due again.
+
+    Somebody else is asked for each who is unknown: a share of which nobody was heard says nothing.
+    """
+    asked = tally.sent + tally.refused + tally.deferred + tally.sending
     return max(0, measure(tally.audience) - asked)
 
 

@@ -72,7 +72,14 @@ def test_a_run_whose_canary_was_refused_is_stopped(large):
 def test_who_did_not_hear_of_a_canary_that_was_cut_short_is_asked(large):
     large.settle(0, 4, "sent")
     large.settle(4, 6, "unknown")
-    assert large.hand_over() == [(0, 10)]  # of these, four are pending
+    assert large.hand_over() == [(0, 12)]  # of these, six are pending
+
+
+def test_others_are_asked_for_a_canary_of_which_nobody_was_heard(large):
+    large.settle(0, 10, "unknown")
+    assert large.hand_over() == [(0, 20)]
+    large.settle(10, 20, "sent")
+    assert large.hand_over() == [(20, 100)]
 
 
 def test_nobody_follows_a_canary_that_is_put_off(large, now):
