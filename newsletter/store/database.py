@@ -60,7 +60,14 @@ def open_engine(url: str, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine:
     if url.startswith("postgresql+psycopg:"):
         # Values of a statement are people: no error may show them (P12).
         terms = {**_PROBES, **make_url(url).query}  # the URL's own word comes last
-        engine = create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=terms)
+        engine = create_engine(
+            url,
+            # Whatever the server's default is: who waited for a lock sees what its holder wrote.
+            isolation_level="READ COMMITTED",
+            pool_pre_ping=True,
+            hide_parameters=True,
+            connect_args=terms,
+        )
         _set_waits(engine, busy_timeout_ms)
         return engine
     raise ConfigError(

@@ -63,6 +63,14 @@ def test_what_postgresql_has_committed_is_on_its_disk_whatever_it_was_told(
     engine.dispose()
 
 
+def test_a_transaction_sees_what_was_committed_while_it_waited(postgres_url):
+    told = "?options=-cdefault_transaction_isolation%3Dserializable"
+    engine = database.open_engine(postgres_url + told)
+    with database.write(engine) as connection:
+        assert connection.scalar(text("SHOW transaction_isolation")) == "read committed"
+    engine.dispose()
+
+
 @pytest.fixture
 def put_aside(tmp_path, sqlite_engine):
     """An empty backup in the place of a database that its process has open."""
