@@ -180,7 +180,7 @@ class Lane:
     def _may_work(self) -> bool:
         route = self.route
         if route.dead is None:
-            return self._rank < (1 if route.is_doubted else route.adaptive.allowed)
+            return self._rank < route.open_lanes
         # Given up: the first lane tries now and then whether it is back.
         return self._rank == 0 and self._loop.time() >= route.retry_at_s
 
@@ -219,8 +219,8 @@ class Lane:
     def _may_carry(self, domain: str, limits: DomainLimits) -> bool:
         """True when this lane is one of those that a limited domain may use now."""
         # The domain's own few lanes, so that its connections need no counting: of those that the
-        # relay bears now, for a throttle may close any other.
-        place = (self._rank + sum(domain.encode())) % self.route.adaptive.allowed
+        # relay bears now, for a throttle or a doubt may close any other.
+        place = (self._rank + sum(domain.encode())) % self.route.open_lanes
         if place >= min(limits.connections, limits.adaptive.allowed):
             return False
         carried = self._by_domain.get(domain, 0)

@@ -78,6 +78,11 @@ class Route:
         return self.dead is not None and self.retry_at_s == math.inf
 
     @property
+    def open_lanes(self) -> int:
+        """How many of its lanes may work: the first alone while it is in doubt, or given up."""
+        return 1 if self.is_doubted or self.dead is not None else self.adaptive.allowed
+
+    @property
     def is_known(self) -> bool:
         """True when it has let somebody in, and has not failed since."""
         return self.has_greeted and not self.failures

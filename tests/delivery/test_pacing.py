@@ -25,6 +25,7 @@ from newsletter.delivery.routes import MAX_FAILURES, Route
 from newsletter.errors import AuthFailed, ConnectFailed, TlsFailed
 from newsletter.model import IssueId
 from newsletter.store import database, schema
+from tests.delivery.conftest import DEADLINES
 from tests.delivery.scenery import once_accepted, start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
 from tests.waiting import PATIENCE_S, wait_until
@@ -249,6 +250,31 @@ def test_a_limited_domain_still_leaves_when_the_relay_is_slowed_down(
         relay, sqlite_engine, keys, run_id, clock=lambda: now, deadlines=Deadlines(backoff=0.001)
     )
     assert result.tally.sent == 10
+
+
+@pytest.mark.parametrize("domain", ["a.example", "b.example", "c.example", "d.example"])
+def test_a_limited_domain_still_leaves_when_the_relay_is_in_doubt(
+    sqlite_engine, settings, keys, now, start_sink, domain
+):
+    """One message goes first, on one lane, which may be none of the domain's few."""
+    sink = start_sink(Manners(rules=[Rule("dot", "drop")]))
+    run_id = start_run(sqlite_engine, now, domains={domain: 10})
+    pace = {domain: DomainPace(connections=1)}
+    relay = with_relay(settings, sink.url, connections=4, window=0, domains=pace)
+    stop = threading.Event()
+    rescue = threading.Timer(20, stop.set)  # it would never end
+
+    def go():
+        return dispatch(
+            relay, sqlite_engine, keys, run_id, clock=lambda: now, deadlines=DEADLINES, stop=stop
+        )
+
+    assert go().reason == "relay"
+    sink.manners.rules.clear()
+    rescue.start()
+    result = go()
+    rescue.cancel()
+    assert (result.reason, result.tally.sent + result.tally.unknown) == ("", 10)
 
 
 def test_a_relay_that_is_down_hands_over_to_the_next(
