@@ -7,11 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from newsletter.config import DomainPace
-from newsletter.delivery.desk import Desk
 from newsletter.delivery.dispatch import dispatch
 from newsletter.delivery.endpoints import Deadlines
 from newsletter.delivery.pacing import RAISE_AFTER
-from newsletter.delivery.routes import MAX_FAILURES
+from newsletter.delivery.routes import MAX_FAILURES, Routes
 from tests.delivery.conftest import DEADLINES
 from tests.delivery.scenery import start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
@@ -90,13 +89,13 @@ def test_once_somebody_was_answered_a_connection_carries_as_much_as_ever(
 def test_a_goodbye_to_a_connection_that_idles_is_no_failure(
     sqlite_engine, settings, keys, now, start_sink, monkeypatch
 ):
-    real, connected = Desk.on_connected, []
+    real, connected = Routes.on_connected, []
 
-    def on_connected(desk, route):
+    def on_connected(routes, route):
         connected.append(route)
-        real(desk, route)
+        real(routes, route)
 
-    monkeypatch.setattr(Desk, "on_connected", on_connected)
+    monkeypatch.setattr(Routes, "on_connected", on_connected)
     sink = start_sink(Manners(rules=[Rule("accepted", "hold")]))
     run_id = start_run(sqlite_engine, now, domains={"lent.example": 5})
     pace = {"lent.example": DomainPace(connections=1)}
