@@ -9,16 +9,13 @@ from newsletter.config.accounts import require_passwords
 from newsletter.config.keys import Keys, load_keys, write_keys
 from newsletter.config.loading import FILE_NAME, find_file, load_settings
 from newsletter.config.people import find_person
+from newsletter.config.relays import Dkim, DomainPace, Relay, is_loopback
 from newsletter.config.sections import (
-    CONTROLS,
     PLACEHOLDER,
-    Dkim,
-    DomainPace,
     Feeds,
     Pause,
     Person,
     Publication,
-    Relay,
     Retention,
     Schedule,
     Segment,
@@ -27,8 +24,8 @@ from newsletter.config.sections import (
     Taxonomy,
     Term,
     Web,
-    is_loopback,
 )
+from newsletter.config.values import CONTROLS
 
 __all__ = [
     "CONTROLS",

@@ -1,5 +1,7 @@
 """Every setting, section by section, with its type, its default and what it must be.
 
+``relays`` has those of a relay.
+
 In: plain values. Out: frozen sections; pydantic's ValidationError for what is wrong. Never: a file,
 the environment.
 """
@@ -7,16 +9,15 @@ the environment.
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Mapping
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from newsletter.config.relays import Relay, is_loopback
 from newsletter.config.values import (
     Address,
     Amount,
@@ -26,34 +27,17 @@ from newsletter.config.values import (
     Language,
     ListId,
     OptionalAddress,
-    OptionalDomain,
-    OptionalHeaderName,
-    OptionalSelector,
-    RelayUrl,
+    Section,
     Whole,
     check_port,
-    check_receiver,
     fault,
 )
 
 # What the starter writes where an association must put its own words.
 PLACEHOLDER = "À COMPLÉTER"
-CONTROLS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
-
-    @field_validator("*", mode="after")
-    @classmethod
-    def _refuse_controls(cls, value: object) -> object:
-        # T8: every setting may end in a header; refuse what could split one.
-        if isinstance(value, str) and CONTROLS.search(value):
-            raise ValueError("holds a control character")
-        return value
-
-
-class Publication(_Section):
+class Publication(Section):
     """Who publishes: the name, the language, the addresses on the web, the legal notice (P13)."""
 
     name: Filled
@@ -95,7 +79,7 @@ class Publication(_Section):
         return ZoneInfo(self.timezone)
 
 
-class Person(_Section):
+class Person(Section):
     """Somebody of the team; ``roles`` among editor, approver, operator."""
 
     name: Filled
@@ -103,7 +87,7 @@ class Person(_Section):
     roles: tuple[Literal["editor", "approver", "operator"], ...] = ("editor",)
 
 
-class Sender(_Section):
+class Sender(Section):
     """The From, the Reply-To (answered by people), and the domain that takes bounces."""
 
     name: Filled
@@ -116,7 +100,7 @@ class Sender(_Section):
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 
 
-class Pause(_Section):
+class Pause(Section):
     """Weeks without an issue, both days included."""
 
     start: dt.date
@@ -130,7 +114,7 @@ class Pause(_Section):
         return self
 
 
-class Schedule(_Section):
+class Schedule(Section):
     """When an issue leaves: a civil time of the publication's zone (DESIGN 5.3)."""
 
     day: Weekday = "thursday"
@@ -142,107 +126,20 @@ class Schedule(_Section):
     pauses: tuple[Pause, ...] = ()
 
 
-class ApprovalRule(_Section):
+class ApprovalRule(Section):
     """How many people sign an issue, and whether its author may be one of them."""
 
     needed: Annotated[Whole, Field(ge=1, le=5)] = 1
     author_may_approve: bool = True
 
 
-# The Ed25519 key signs beside the RSA key, which every reader's system can verify.
-_DKIM_PAIRS = (
-    ("selector", "key_file"),
-    ("key_file", "selector"),
-    ("ed25519_selector", "ed25519_key_file"),
-    ("ed25519_key_file", "ed25519_selector"),
-    ("ed25519_selector", "selector"),
-)
-
-
-class Dkim(_Section):
-    """Where our signing keys are; off when ``selector`` is empty (most relays sign themselves)."""
-
-    domain: OptionalDomain = ""
-    selector: OptionalSelector = ""
-    key_file: str = ""
-    ed25519_selector: OptionalSelector = ""
-    ed25519_key_file: str = ""
-
-    @model_validator(mode="after")
-    def _pair(self) -> Dkim:
-        for given, wanted in _DKIM_PAIRS:
-            if getattr(self, given) and not getattr(self, wanted):
-                remedy = f"set it, or leave {given} out as well: then the relay signs"
-                raise fault(f"is missing beside {given}", wanted, remedy=remedy)
-        if self.selector and self.selector.lower() == self.ed25519_selector.lower():
-            remedy = "give each key a selector, and a DNS record, of its own"
-            raise fault("is that of the RSA key as well", "ed25519_selector", remedy=remedy)
-        return self
-
-
-class DomainPace(_Section):
-    """What one receiving domain bears (D4: Orange takes 2 connections and 100 messages each)."""
-
-    connections: Annotated[Whole, Field(ge=1, le=64)] | None = None
-    max_messages_per_connection: Annotated[Whole, Field(ge=1)] | None = None
-    rate_per_s: Annotated[Amount, Field(gt=0)] | None = None
-
-
-class Relay(_Section):
-    """Where messages go, and how fast."""
-
-    url: RelayUrl = "embedded:"
-    password: str = ""
-    connections: Annotated[Whole, Field(ge=1, le=64)] = 4
-    rate_per_s: Annotated[Amount, Field(gt=0)] | None = None
-    rate_per_hour: Annotated[Amount, Field(gt=0)] | None = None
-    max_messages_per_connection: Annotated[Whole, Field(ge=1)] = 100
-    require_tls: bool | None = None
-    auth: Literal["auto", "plain", "login", "xoauth2"] = "auto"
-    chunking: Literal["auto", "off"] = "auto"
-    verp: bool = True
-    # 0: the connections waiting at their dot share one commit; N: claim N rows ahead.
-    window: Annotated[Whole, Field(ge=0, le=1024)] | None = None
-    idempotency_header: OptionalHeaderName = ""
-    weight: Annotated[Whole, Field(ge=1)] = 1
-    domains: Mapping[str, DomainPace] = {}
-    dkim: Dkim = Dkim()
-
-    @field_validator("domains", mode="before")
-    @classmethod
-    def _know_receivers(cls, value: object) -> object:
-        for name, pace in value.items() if isinstance(value, Mapping) else ():
-            check_receiver(name, pace)
-        return value
-
-    @property
-    def is_embedded(self) -> bool:
-        return self.url == "embedded:"
-
-    @property
-    def account(self) -> str:
-        return unquote(urlsplit(self.url).username or "")
-
-    @property
-    def host(self) -> str:
-        return "127.0.0.1" if self.is_embedded else urlsplit(self.url).hostname or ""
-
-    @property
-    def is_loopback(self) -> bool:
-        return self.is_embedded or is_loopback(self.host)
-
-    @property
-    def tls_required(self) -> bool:
-        return (not self.is_loopback) if self.require_tls is None else self.require_tls
-
-
-class Database(_Section):
+class Database(Section):
     """SQLite by default; ``postgresql+psycopg://…`` past one machine."""
 
     url: DatabaseUrl = "sqlite:///subscribers/newsletter.db"
 
 
-class Feeds(_Section):
+class Feeds(Section):
     """Limits of the watch (SAFETY F1–F2)."""
 
     allow_private: tuple[str, ...] = ()  # host:port
@@ -253,20 +150,20 @@ class Feeds(_Section):
     max_body_bytes: Annotated[Whole, Field(gt=0)] = 20_000_000
 
 
-class Web(_Section):
+class Web(Section):
     """The public pages."""
 
     trusted_proxies: tuple[str, ...] = ()
     sign_ups_per_hour: Annotated[Whole, Field(ge=1)] = 200
 
 
-class Watch(_Section):
+class Watch(Section):
     """Metrics and health on loopback; 0 keeps them off."""
 
     port: Annotated[Whole, Field(ge=0, le=65535)] = 0
 
 
-class Term(_Section):
+class Term(Section):
     """One value of a taxonomy: its slug, what people read, and how it is shown."""
 
     slug: str
@@ -275,7 +172,7 @@ class Term(_Section):
     sign: str = ""
 
 
-class Taxonomy(_Section):
+class Taxonomy(Section):
     """The publication's own vocabulary; the engine knows none of it."""
 
     objectives: tuple[Term, ...] = ()
@@ -284,7 +181,7 @@ class Taxonomy(_Section):
     territories: tuple[Term, ...] = ()
 
 
-class Segment(_Section):
+class Segment(Section):
     """A named part of the audience: every list that is not empty must match."""
 
     profiles: tuple[str, ...] = ()
@@ -292,7 +189,7 @@ class Segment(_Section):
     objectives: tuple[str, ...] = ()
 
 
-class Retention(_Section):
+class Retention(Section):
     """How long we keep whom; purging is off by default and reports who would go (P10)."""
 
     purge: bool = False
@@ -310,7 +207,7 @@ _WRITE_URL = 'write url = "smtp://user@host:587"'
 _ALONE = "embedded: keeps its share of the readers in var/mailbox, and bears no relay beside it"
 
 
-class Settings(_Section):
+class Settings(Section):
     """Everything a publication decides; ``root`` is the folder of its newsletter.toml."""
 
     root: Path
@@ -414,13 +311,3 @@ class Settings(_Section):
 
     def people_with(self, role: str) -> tuple[Person, ...]:
         return tuple(person for person in self.people if role in person.roles)
-
-
-def is_loopback(host: str) -> bool:
-    """True for the names and addresses that never leave this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:  # a name: 127.evil.example is somewhere else
-        return False

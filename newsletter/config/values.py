@@ -1,4 +1,4 @@
-"""What a setting's text must look like: addresses, a language, a time, a database.
+"""What a setting must look like: addresses, a language, a time, a database; what a section is.
 
 In: a value as TOML or the environment gives it. Out: the same value; ValueError in one phrase that
 completes « setting: … ». Never: DNS, a file, the environment.
@@ -12,9 +12,17 @@ from collections.abc import Mapping
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, AllowInfNan, BeforeValidator
+from pydantic import (
+    AfterValidator,
+    AllowInfNan,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
+CONTROLS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 # A dot-atom of ASCII, then a domain in any script: what any relay can carry.
 _ADDRESS = re.compile(rf"{_ATEXT}(?:\.{_ATEXT})*@[^\s@<>()\[\]\\,;:\"]+")
@@ -207,3 +215,17 @@ OptionalSelector = Annotated[str, AfterValidator(_check_selector)]
 OptionalDomain = Annotated[str, AfterValidator(_check_domain)]
 Whole = Annotated[int, BeforeValidator(_refuse_switch)]
 Amount = Annotated[float, BeforeValidator(_refuse_switch), AllowInfNan(False)]
+
+
+class Section(BaseModel):
+    """A table of newsletter.toml: no unknown key, nothing changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _refuse_controls(cls, value: object) -> object:
+        # T8: every setting may end in a header; refuse what could split one.
+        if isinstance(value, str) and CONTROLS.search(value):
+            raise ValueError("holds a control character")
+        return value
