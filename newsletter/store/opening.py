@@ -6,7 +6,10 @@ database written by a newer version is refused untouched.
 
 from __future__ import annotations
 
+import os
 import re
+from contextlib import suppress
+from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, text
 
@@ -32,12 +35,7 @@ def open_store(settings: Settings) -> Engine:
     """
     url = settings.database_url
     if path := database.sqlite_path(url):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(
-                f"the folder cannot be made: {error.strerror}", path=str(path.parent)
-            ) from None
+        _make_file(path)
     engine = database.open_engine(url)
     try:
         with database.read(engine) as connection:
@@ -49,6 +47,21 @@ def open_store(settings: Settings) -> Engine:
     if current != HEAD:
         upgrade(engine)
     return engine
+
+
+def _make_file(path: Path) -> None:
+    """Make an empty file of SQLite that no stranger on this machine may read (P12).
+
+    What lies beside it (``-wal``, ``-shm``) gets its rights.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"the folder cannot be made: {error.strerror}", path=str(path.parent)
+        ) from None
+    with suppress(OSError):  # there already; or SQLite will say what it cannot do
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o660))
 
 
 def _blame_url(error: StoreError, settings: Settings) -> ConfigError:

@@ -166,6 +166,14 @@ def test_only_what_trying_again_does_not_mend_is_a_setting(settings, monkeypatch
     assert caught.value.__cause__ is not caught.value
 
 
+def test_no_stranger_may_read_a_file_that_holds_people(settings):
+    engine = opening.open_store(settings)
+    path = database.sqlite_path(settings.database_url)
+    files = path.parent.glob(f"{path.name}*")
+    assert {file.stat().st_mode & 0o007 for file in files} == {0}
+    engine.dispose()
+
+
 def test_a_database_of_a_newer_version_is_refused_untouched(settings):
     engine = opening.open_store(settings)
     with database.write(engine) as connection:
