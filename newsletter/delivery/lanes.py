@@ -374,7 +374,9 @@ class Lane:
         # that idled since it was opened was not asked for anything.
         failed = in_vain and connection.session.submitted
         if failed or doubted or (unanswered and reason in _LOST - {"busy"}):
-            self._note_failure(_Lost(f"connection lost ({reason})", host=connection.endpoint.host))
+            where = " after a whole message" if doubted else ""
+            host = connection.endpoint.host
+            self._note_failure(_Lost(f"{host}: connection lost{where} ({reason})", host=host))
         self.advance()
 
     def _lose(self, flight: Flight, stage: Stage, reason: str, *, written: bool) -> None:

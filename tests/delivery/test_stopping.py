@@ -265,6 +265,7 @@ def test_a_run_of_which_every_answer_is_lost_stops_itself(cut_short):
     assert [result.reason for result in results] == ["relay"] * 5 + ["unknown"]
     assert cut_short.dispatch().reason == "stopped"
     assert results[-1].tally.unknown == len(cut_short.sink.accepted()) < 30
+    assert results[0].problem == "127.0.0.1: connection lost after a whole message (drop)"
 
 
 def test_after_a_lost_answer_one_message_is_at_stake(cut_short):
