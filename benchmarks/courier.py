@@ -14,7 +14,7 @@ from newsletter.config import Relay
 from newsletter.delivery.endpoints import Deadlines, Endpoint
 from newsletter.delivery.flights import Flight
 from newsletter.delivery.lanes import Lane
-from newsletter.delivery.routes import Route
+from newsletter.delivery.routes import Route, Routes
 from newsletter.delivery.smtp_greeting import Terms
 from newsletter.mail.compose import Outgoing
 from newsletter.model import DeliveryState
@@ -22,15 +22,15 @@ from newsletter.store.waiting import Picked
 
 
 class _Dealer:
-    """Deals prebuilt flights to lanes and counts what became of them (see ``lanes.Desk``)."""
+    """Deals prebuilt flights to lanes and counts what became of them (``routes.Desk``)."""
 
     def __init__(self, endpoint: Endpoint, count: int, content: bytes) -> None:
         self.is_closing = False
         self.closed = asyncio.get_running_loop().create_future()
         self.sent = 0
         self._count, self._content, self._dealt = count, content, 0
-        self._route = Route(endpoint, Deadlines())
-        self.lanes = [Lane(self, self._route, rank) for rank in range(endpoint.relay.connections)]
+        self._routes = Routes(self, [Route(endpoint, Deadlines())])
+        self.lanes = [Lane(self, self._routes, *place) for place in self._routes.places()]
 
     def take(self, _domain: str | None = None) -> Flight | None:
         if self._dealt == self._count:
@@ -69,8 +69,9 @@ class _Dealer:
     def want(self, _flight: Flight) -> None:
         raise AssertionError("granted already")
 
-    def settle(self, _flight, verdict, reply, _route) -> None:
+    def settle(self, flight, verdict, reply, route) -> None:
         assert verdict.state is DeliveryState.SENT, reply
+        self._routes.pace(route, flight.row.address, verdict, reply)
         self.sent += 1
         if self.sent == self._count:
             self.closed.set_result(None)
@@ -78,25 +79,23 @@ class _Dealer:
     def release(self, _flight: Flight) -> None:
         raise AssertionError("nobody is denied")
 
-    def on_connected(self, route: Route) -> None:
-        route.is_trying, route.has_greeted = False, True
+    def count_connected(self, _route: Route) -> int:
+        return sum(lane.is_connected for lane in self.lanes)
+
+    def wake(self) -> None:
         for lane in self.lanes:
             lane.advance()
 
-    def on_not_connected(self, route: Route, error: Exception) -> None:
-        self.on_route_failed(route, error)
+    def wake_soon(self) -> None:
+        asyncio.get_running_loop().call_soon(self.wake)
 
-    def on_route_failed(self, _route: Route, error: Exception) -> None:
+    def give_up(self, error: Exception, *, hopeless: bool) -> None:  # noqa: ARG002 - as a desk's
         self.closed.set_exception(error)
-
-    def jitter(self) -> float:
-        return 0.5
 
 
 async def _send(endpoint: Endpoint, count: int, content: bytes) -> None:
     dealer = _Dealer(endpoint, count, content)
-    for lane in dealer.lanes:
-        lane.advance()
+    dealer.wake()
     await dealer.closed
     dealer.is_closing = True
     for lane in dealer.lanes:
