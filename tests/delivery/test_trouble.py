@@ -15,7 +15,7 @@ from newsletter.delivery import commits
 from newsletter.delivery.desk import Desk
 from newsletter.delivery.dispatch import dispatch
 from newsletter.errors import StoreError
-from newsletter.store import breakdown, database, runs, schema, waiting, windows
+from newsletter.store import breakdown, database, runs, schema, waiting
 from tests.delivery.scenery import judge, once_accepted, start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
 from tests.waiting import wait_until
@@ -65,7 +65,7 @@ def test_a_page_that_cannot_be_read_is_asked_for_again(
             raise StoreError("the database does not answer")
         return real_pick(*given, **named)
 
-    monkeypatch.setattr(windows, "pick", pick)
+    monkeypatch.setattr(waiting, "pick", pick)
     relay = with_relay(settings, sink.url, window=32)
     assert dispatch(relay, sqlite_engine, keys, run_id, clock=lambda: now).tally.sent == 900
 
