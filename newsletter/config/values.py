@@ -10,7 +10,7 @@ import datetime as dt
 import re
 from collections.abc import Mapping
 from typing import Annotated
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -136,6 +136,10 @@ def _check_relay(value: str) -> str:
             "(NEWSLETTER_RELAYS__0__PASSWORD for the first of [[relays]])"
         )
     check_port(parts)
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError("ends with its port; take out what stands behind it")
+    if not unquote(value).isprintable() or " " in unquote(value):
+        raise ValueError("holds a blank or a control character")
     try:
         parts.hostname.encode("idna")  # as the resolver and TLS do, where it is too late to say so
     except UnicodeError:
