@@ -114,25 +114,30 @@ def dispatch(
     if queue.hand_over(engine, run, now=clock()):
         return _report(engine, run_id, Ending("queued"))
     with owners.open_owner(engine) as owner:
-        try:
-            lease = _take(engine, run, owner, clock())
-        except NotFound:  # another dispatcher finished it since we looked
-            return _report(engine, run_id, Ending())
-        if lease is None:
-            return _report(engine, run_id, Ending("elsewhere"))
-        crash_points.reach("run.started")
-        try:
-            ending = _send_to_the_end(errand, run, lease)
-        except StoreError as error:
-            if not is_told_to_end(stop):
-                _release(engine, lease)
-                raise
-            # The lease and whoever is still being sent to are settled by the proof of our death.
-            ending = Ending("terminated", str(error))
-        except BaseException:
-            _release(engine, lease)
-            raise
+        ending = _dispatch_as(owner, errand, run)
     return _report(engine, run_id, ending)
+
+
+def _dispatch_as(owner: str, errand: Errand, run: Run) -> Ending:
+    """Take the run, send, and let it go, whatever happens meanwhile."""
+    try:
+        lease = _take(errand.engine, run, owner, errand.clock())
+    except NotFound:  # another dispatcher finished it since we looked
+        return Ending()
+    if lease is None:
+        return Ending("elsewhere")
+    crash_points.reach("run.started")
+    try:
+        return _send_to_the_end(errand, run, lease)
+    except StoreError as error:
+        if not is_told_to_end(errand.stop):
+            _release(errand.engine, lease)
+            raise
+        # The lease and whoever is still being sent to are settled by the proof of our death.
+        return Ending("terminated", str(error))
+    except BaseException:
+        _release(errand.engine, lease)
+        raise
 
 
 def _read_begun(engine: Engine, run_id: int) -> Run:
@@ -214,7 +219,7 @@ def look_for_doubt(errand: Errand, run: Run, *, at_once: int = 1) -> Ending | No
     """
     enough = states.DOUBTS_MAX * at_once
     with database.read(errand.engine) as connection:
-        count = settling.count_in_doubt(connection, run.id)
+        count = settling.count_doubtful_dispatches(connection, run.id)
         if count < enough:
             return None
         stops = ledger.count_stops(connection, run.id, "unknown")
@@ -241,7 +246,7 @@ def make_job(errand: Errand, run: Run, lease: Lease, endpoints: tuple[Endpoint, 
     """Return the job of a whole run, its edition compiled."""
     with database.read(errand.engine) as connection:
         compiled = _compile(connection, errand, run)
-        is_doubted = settling.count_in_doubt(connection, run.id) > 0
+        is_doubted = settling.count_doubtful_dispatches(connection, run.id) > 0
     return Job(
         engine=errand.engine,
         lease=lease,

@@ -1,8 +1,8 @@
-"""What settles a row afterwards: a proof, a person's word, a bounce, a domain in doubt.
+"""What is in doubt after a dispatch, and what settles it: a proof, or a person's word.
 
-In: a connection inside a transaction of the caller, a run's id, `now`. Out: how many readers
-changed. Never: a row that is being sent, a guess; an unknown reader becomes pending only by proof
-of absence or on a person's word (DESIGN 6).
+In: a connection inside a transaction of the caller, a run's id, `now`. Out: who is in doubt, by
+which dispatches through which relays; how many readers changed. Never: a row that is being sent, a
+guess; an unknown reader becomes pending only by proof of absence or on a person's word (DESIGN 6).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, select, update
 
 from newsletter.model import DeliveryState, RunState
 from newsletter.store import schema
@@ -221,18 +221,19 @@ def reopen_run(connection: Connection, run_id: int, *, now: datetime) -> None:
     )
 
 
-def count_in_doubt(connection: Connection, run_id: int) -> int:
+def count_doubtful_dispatches(connection: Connection, run_id: int) -> int:
     """Return how many dispatches in a row lost the answer about somebody, and heard nobody's since.
 
     Until somebody settles them: whoever was left, or is to be written to again, says nothing more.
     """
-    mine = _delivery.c.run_id == run_id
-    unknown = mine & (_delivery.c.state == DeliveryState.UNKNOWN) & _delivery.c.left_at.is_(None)
+    unknown = and_(*_unknown(run_id))
     if connection.scalar(select(_delivery.c.run_id).where(unknown).limit(1)) is None:
         return 0
-    answered = mine & _delivery.c.state.in_((DeliveryState.SENT, DeliveryState.REFUSED))
     last_at = connection.scalar(
-        select(func.max(_delivery.c.settled_at, type_=schema.Instant())).where(answered)
+        select(func.max(_delivery.c.settled_at, type_=schema.Instant())).where(
+            _delivery.c.run_id == run_id,
+            _delivery.c.state.in_((DeliveryState.SENT, DeliveryState.REFUSED)),
+        )
     )
     lost = unknown & _delivery.c.owner.is_not(None)
     if last_at is not None:
