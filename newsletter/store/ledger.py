@@ -34,7 +34,6 @@ _delivery = schema.delivery
 _subscriber = schema.subscriber
 _event = schema.event
 
-
 #: States that still may lead to a submission: a run with none of them is done.
 OPEN = (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.DEFERRED)
 #: States from which nothing has been submitted and nothing is being.
@@ -48,6 +47,7 @@ GONE = (
 )
 #: The event that says which relays a dispatch may offer readers to.
 DISPATCH_BEGUN = "dispatch_begun"
+RUN_STOPPED = "run_stopped"
 _STARTABLE = (RunState.DUE, RunState.HELD, RunState.MISSED, RunState.SKIPPED)
 
 
@@ -225,7 +225,7 @@ def stop_run(connection: Connection, run_id: int, *, reason: str, now: datetime)
         .values(stopped=True, reason=reason)
     )
     if stopped.rowcount:
-        add_event(connection, "run_stopped", run_id=run_id, now=now, detail=reason)
+        add_event(connection, RUN_STOPPED, run_id=run_id, now=now, detail=reason)
 
 
 def was_stopped(connection: Connection, run_id: int, reason: str) -> bool:
@@ -236,7 +236,7 @@ def was_stopped(connection: Connection, run_id: int, reason: str) -> bool:
 def count_stops(connection: Connection, run_id: int, reason: str) -> int:
     """Return how many times the run was stopped for this *reason*."""
     stops = select(func.count()).where(
-        _event.c.run_id == run_id, _event.c.kind == "run_stopped", _event.c.detail == reason
+        _event.c.run_id == run_id, _event.c.kind == RUN_STOPPED, _event.c.detail == reason
     )
     return connection.scalar(stops) or 0
 

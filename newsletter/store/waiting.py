@@ -33,7 +33,6 @@ _subscriber = schema.subscriber
 
 LAST_ID = 2**63 - 1
 
-
 # --- pages ---------------------------------------------------------------------------------------
 
 
@@ -82,8 +81,6 @@ def _select_readers(is_meant: ColumnElement[bool]) -> Select[Any]:
 
 
 _PICK = _select_readers(_delivery.c.state == DeliveryState.PENDING)
-
-
 _PICK_DUE = _select_readers(
     (_delivery.c.state == DeliveryState.DEFERRED) & (_delivery.c.not_before <= bindparam("now"))
 )
@@ -162,11 +159,7 @@ _WAIT_HERE = (
     )
     .scalar_subquery()
 )
-
-
 _PLACE = (_delivery.c.run_id, _delivery.c.state, _delivery.c.subscriber_id)  # of the index
-
-
 _NEXT = (
     select(*_PLACE)
     .where(
@@ -176,16 +169,12 @@ _NEXT = (
     .limit(1)
     .subquery()
 )
-
-
 _WAIT_LATER = (
     select(func.count())
     .select_from(_NEXT)
     .where(_NEXT.c.run_id == bindparam("run"), _NEXT.c.state == DeliveryState.PENDING)
     .scalar_subquery()
 )
-
-
 _LOOK_FOR_WAITING = select(_WAIT_HERE, _WAIT_LATER)
 
 

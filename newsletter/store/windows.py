@@ -1,8 +1,8 @@
-"""What one dispatcher writes of a run, a window at a time.
+"""What one dispatcher writes of a run, a window at a time; the edition it composes from.
 
 In: a connection inside a transaction of the caller, the lease, results and intents. Out: which
-intents were granted. Never: an intent granted to a reader who
-has left, whose address changed, or under a fence that is no longer ours (S4).
+intents were granted. Never: an intent granted to a reader who has left, whose address changed, or
+under a fence that is no longer ours (S4).
 
 One transaction holds the results since the last one and the intents of the next readers: whoever
 finds ``sending`` afterwards knows that the dot may have left, and whoever finds ``pending`` knows

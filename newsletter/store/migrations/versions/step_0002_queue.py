@@ -24,4 +24,4 @@ def upgrade() -> None:
 
     sql = SchemaManager.get_schema()
     # The driver's own call: its colons and percent signs are no parameters.
-    connection.connection.driver_connection.execute(sql)  # type: ignore[union-attr]
+    connection.connection.driver_connection.execute(sql)  # type: ignore[union-attr]  # it is open
