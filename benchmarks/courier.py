@@ -22,7 +22,7 @@ from newsletter.store.waiting import Picked
 
 
 class _Dealer:
-    """Deals prebuilt flights to lanes and counts what became of them (``routes.Desk``)."""
+    """Deals prebuilt flights and counts what became of them: a desk to lanes and to routes."""
 
     def __init__(self, endpoint: Endpoint, count: int, content: bytes) -> None:
         self.is_closing = False

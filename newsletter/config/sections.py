@@ -1,6 +1,6 @@
 """Every setting, section by section, with its type, its default and what it must be.
 
-``relays`` has those of a relay.
+Those of one relay are in ``relays``; what holds between several stands here.
 
 In: plain values. Out: frozen sections; pydantic's ValidationError for what is wrong. Never: a file,
 the environment.

@@ -114,7 +114,7 @@ class Offer:
 
     @property
     def bears_chunks(self) -> bool:
-        """True when whole messages may be in flight: their answers can be told from another.
+        """True when whole messages may be in flight: their answers can be told from one another.
 
         Without enhanced codes one 250 too many would pass for the verdict on the next message;
         with DATA the 354 between them shows it.
