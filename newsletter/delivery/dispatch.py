@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine
 
 from newsletter.audience.suppression import Reason
 from newsletter.config import Keys, Settings
-from newsletter.delivery import canary, commits, crash_points, processor, queue, resolver, states
+from newsletter.delivery import canary, commits, crash_points, event_loop, processor, queue, states
 from newsletter.delivery.departure import LEASE
 from newsletter.delivery.desk import Desk, Ending
 from newsletter.delivery.endpoints import Deadlines, Endpoint, open_endpoints
@@ -201,7 +201,7 @@ def _send(errand: Errand, run: Run, lease: Lease) -> Ending:
         begin(errand, lease, endpoints)
         job = make_job(errand, run, lease, endpoints)
         job = replace(job, tally=tally, cores=cores, canary=first)
-        return resolver.run(_run(job))
+        return event_loop.run(_run(job))
 
 
 def _count_canary(connection: Connection, run: Run, tally: Tally) -> int:

@@ -22,7 +22,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from newsletter.config import DomainPace, Relay, Settings
-from newsletter.delivery import resolver
+from newsletter.delivery import event_loop
 from newsletter.delivery.desk import RESTED, Desk, Ending
 from newsletter.delivery.dispatch import Errand, begin, close, look_for_doubt, make_job, settle_dead
 from newsletter.delivery.endpoints import open_endpoints
@@ -99,7 +99,7 @@ class Shift:
             lease = Lease(run.id, self.owner, run.fence)
             begin(errand, lease, to)
             job = make_job(errand, run, lease, to)
-            return resolver.run(self._run(replace(job, batch=(after, until), on_rest=self._rest)))
+            return event_loop.run(self._run(replace(job, batch=(after, until), on_rest=self._rest)))
 
     async def _run(self, job: Job) -> Ending:
         self._loop, self._desk = asyncio.get_running_loop(), Desk(job)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from newsletter.config import Settings
-from newsletter.delivery import resolver
+from newsletter.delivery import event_loop
 from newsletter.delivery.endpoints import Deadlines, Endpoint, open_endpoints
 from newsletter.delivery.smtp_greeting import Failed, Problem, Ready, StartTls
 from newsletter.delivery.smtp_protocol import (
@@ -323,13 +323,13 @@ def submit_one(settings: Settings, *, sender: str, recipient: str, content: byte
     """
     with open_endpoints(settings) as endpoints:
         courier = _Courier(sender, recipient, content)
-        return resolver.run(courier.submit(endpoints[0]))
+        return event_loop.run(courier.submit(endpoints[0]))
 
 
 def probe_relay(settings: Settings) -> str:
     """Greet every relay and return what they offer; raise RelayError for the first that fails."""
     with open_endpoints(settings) as endpoints:
-        return "; ".join(resolver.run(_probe(endpoint)) for endpoint in endpoints)
+        return "; ".join(event_loop.run(_probe(endpoint)) for endpoint in endpoints)
 
 
 async def _probe(endpoint: Endpoint) -> str:
