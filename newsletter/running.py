@@ -309,7 +309,8 @@ def adopt(settings: Settings, engine: Engine, now: dt.datetime) -> bool:
     What another machine was sending becomes unknown: nobody sends there any more; and so does who
     waits in a begun run, for a backup does not say who was written to since. What was sent after it
     had runs of which nothing is known here: their ids are given to no other. A slot that has come
-    is missed where the database is sure to be an older one, for its issue may have left.
+    is missed where the database is sure to be an older one, for its issue may have left. The file
+    is written last: until all this is on the disk, it must tell the next try the same.
     """
     older, restored = identity.is_older(settings, engine), is_restored(settings, engine, now)
     with database.write(engine) as connection:
@@ -317,20 +318,26 @@ def adopt(settings: Settings, engine: Engine, now: dt.datetime) -> bool:
         if restored:
             settling.doubt_waiting(connection, now=now)
             runs.lock_instance(connection)
-            _give_identity(settings, connection, now)
+            runs.write_instance(connection, secrets.token_hex(16), now)
             runs.skip_ids(connection)
         if older:
             _miss_what_came(settings, connection, now)
+    if restored:
+        identity.vouch(settings, engine)
     return restored or given_up > 0
 
 
 def _miss_what_came(settings: Settings, connection: Connection, now: dt.datetime) -> None:
     since = now - dt.timedelta(hours=settings.schedule.max_lateness_h)
-    for slot in slots_between(settings, since, now):
-        if not slot.skipped:
-            runs.ensure_run(connection, slot.issue_id, slot_at=slot.at, now=now)
-    for run in runs.runs_since(connection, since):
-        if run.slot_at <= now and run.state in {RunState.DUE, RunState.HELD}:
+    came = [run for run in runs.runs_since(connection, since) if run.slot_at <= now]
+    # The calendar's word counts for the tick: a run may stand at the time that its slot had before.
+    came += [
+        runs.ensure_run(connection, slot.issue_id, slot_at=slot.at, now=now)
+        for slot in slots_between(settings, since, now)
+        if not slot.skipped
+    ]
+    for run in came:
+        if run.state in {RunState.DUE, RunState.HELD}:
             runs.settle(connection, run.id, RunState.MISSED, HeldReason.RESTORED, now=now)
 
 

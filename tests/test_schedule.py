@@ -8,6 +8,7 @@ from sqlalchemy import select, update
 
 from newsletter import publishing, running, schedule
 from newsletter.delivery.dispatch import dispatch
+from newsletter.errors import StoreError
 from newsletter.model import IssueId, RunState
 from newsletter.store import database, identity, ledger, runs, schema
 from tests.pressroom import add_reader, open_publication, write_issue
@@ -254,6 +255,47 @@ def test_an_issue_that_may_have_left_since_a_backup_waits_for_a_persons_word(
     assert desk.state() == ("missed", "restored")
     assert running.may_have_left(engine, SLOT + HOUR) == (ISSUE,)
     assert desk.tick(SLOT + HOUR).decisions == []
+
+
+def test_an_adoption_that_fails_does_not_make_the_next_one_forget_that_it_is_a_backup(
+    settings, engine, desk, approved, monkeypatch
+):
+    desk.tick(SLOT - MINUTE)
+    with database.write(engine) as connection:
+        connection.execute(update(schema.instance).values(generation=0))
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(runs, "skip_ids", lambda _: 1 / 0)
+        running.adopt(settings, engine, SLOT + HOUR)
+    assert running.adopt(settings, engine, SLOT + HOUR)
+    assert desk.state() == ("missed", "restored")
+
+
+def test_an_adoption_whose_file_cannot_be_written_is_done_by_the_next_one(
+    settings, engine, desk, approved, monkeypatch
+):
+    desk.tick(SLOT - MINUTE)
+    with database.write(engine) as connection:
+        connection.execute(update(schema.instance).values(generation=0))
+    in_the_way = identity.path_of(settings).with_name("instance.new")
+    in_the_way.mkdir()
+    with pytest.raises(StoreError, match="cannot be written"):
+        running.adopt(settings, engine, SLOT + HOUR)
+    in_the_way.rmdir()
+    assert running.is_restored(settings, engine, SLOT + HOUR)
+    assert running.adopt(settings, engine, SLOT + HOUR)
+    assert not running.is_restored(settings, engine, SLOT + HOUR)
+    assert desk.state() == ("missed", "restored")
+
+
+def test_an_issue_whose_slot_was_moved_may_have_left_since_a_backup_as_well(
+    settings, engine, desk, approved
+):
+    desk.tick(SLOT - MINUTE)
+    with database.write(engine) as connection:
+        runs.ensure_run(connection, ISSUE, slot_at=SLOT - DAY / 2, now=SLOT - MINUTE)
+        connection.execute(update(schema.instance).values(generation=0))
+    assert running.adopt(settings, engine, SLOT + HOUR)
+    assert desk.state() == ("missed", "restored")
 
 
 def test_an_older_state_adopted_before_the_slot_leaves_at_it(settings, engine, desk, approved):
