@@ -52,6 +52,7 @@ class Job:
     deadline_at: datetime
     deadlines: Deadlines
     is_older: Callable[[], bool]  # whether a backup was put in the database's place
+    outdate_backups: Callable[[], None]  # those made until now
     tally: Tally = field(default_factory=Tally)  # a batch does not count ten million rows
     canary: int = 0  # so many go first, and alone
     is_doubted: bool = False  # the last dispatch lost an answer: one goes first until one comes
@@ -123,8 +124,12 @@ class Pages:
             return error
 
     def wake_due(self) -> list[Flight]:
-        """Make pending the deferred readers whose time has come, a page at most; return them."""
+        """Make pending the deferred readers whose time has come, a page at most; return them.
+
+        A backup made until now is an older one from then on: a run by hand has no tick beside it.
+        """
         job, (after, until) = self._job, self.batch
+        job.outdate_backups()
         run_id, now = job.lease.run_id, job.clock()
         with database.read(job.engine) as connection:
             due = waiting.pick_due(

@@ -62,6 +62,13 @@ def advancing(settings: Settings, engine: Engine, *, hurries: bool = False) -> I
     follow(settings, engine)
 
 
+def outdate_backups(settings: Settings, engine: Engine) -> None:
+    """Make every backup made so far an older one."""
+    if read_file(settings) is not None:
+        with advancing(settings, engine):
+            pass
+
+
 def follow(settings: Settings, engine: Engine) -> None:
     """Raise the number in the file to what the database has committed."""
     if read_file(settings) is None:

@@ -1,6 +1,7 @@
 """A database and the file beside it: which of them is behind, and what that means."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import update
@@ -11,6 +12,7 @@ from newsletter.delivery.dispatch import dispatch
 from newsletter.errors import StoreError
 from newsletter.store import database, identity, runs, schema
 from tests.delivery.scenery import once_accepted, start_run, states_of, with_relay
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -166,6 +168,24 @@ def test_a_dispatch_reads_nobody_again_from_a_backup_put_back_under_it(
         dispatch(relay, engine, keys, run_id, clock=lambda: now)
     assert len(sink.accepted()) == len({one.recipient for one in sink.accepted()}) == 20
     assert running.is_restored(settings, engine, now)
+
+
+def test_a_dispatch_makes_a_backup_of_itself_an_older_one_every_minute(
+    settings, engine, born, keys, now, start_sink
+):
+    sink = start_sink()
+    run_id = start_run(engine, now, readers=20)
+    times = [now]
+
+    def let_a_minute_pass():
+        before = read(engine).generation
+        times.append(now + timedelta(minutes=1))
+        wait_until(lambda: read(engine).generation > before)
+        wait_until(lambda: identity.read_file(settings) == read(engine))
+
+    relay = with_relay(settings, sink.url, connections=1, window=0)
+    with once_accepted(sink, 5, let_a_minute_pass):
+        assert dispatch(relay, engine, keys, run_id, clock=lambda: times[-1]).tally.sent == 20
 
 
 def test_of_many_that_advance_at_once_the_file_keeps_the_highest(settings, engine, born):
