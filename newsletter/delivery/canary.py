@@ -55,6 +55,11 @@ class Canary:
         return self.refused > MAX_REFUSED * self.answered
 
     @property
+    def said(self) -> str:
+        """Why a person must look."""
+        return f"{self.refused} of the first {self.answered} readers were refused"
+
+    @property
     def sings(self) -> bool:
         """True when it went well enough to let the others go: most were not put off."""
         return self.taken > self.answered / 2

@@ -368,8 +368,7 @@ class Desk:
     def _judge_canary(self, canary: Canary) -> None:
         self._canary, self._supply.budget = None, None
         if canary.is_dead:
-            said = f"{canary.refused} of the first {canary.answered} readers were refused"
-            self.end(Ending("canary", said, stops_run=True))
+            self.end(Ending("canary", canary.said, stops_run=True))
         elif canary.sings:
             self.wake_soon()
         else:  # put off: the next dispatch asks a few more, before all the others

@@ -19,6 +19,7 @@ from newsletter.model import DeliveryState, Run
 from newsletter.store import database, owners, schema
 from newsletter.store.breakdown import tally
 from newsletter.store.ledger import free_run, stop_run, was_stopped
+from newsletter.store.trouble import keep_trouble
 from newsletter.store.waiting import cancel_gone, wake_due
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def _asks_canary(connection: Connection, run: Run, now: datetime) -> bool:
         return True
     answer = canary.recall(heard)
     if answer.is_dead:
+        keep_trouble(connection, run.id, reason="canary", said=answer.said, now=now)
         stop_run(connection, run.id, reason="canary", now=now)
     return answer.is_dead or not answer.sings
 

@@ -71,11 +71,13 @@ def _waits_since(connection: Connection, run_id: int) -> datetime | None:
             of_run, or_(*(_delivery.c.state == state for state in _ANSWERED))
         )
     )
-    failures = select(func.min(_event.c.at, type_=schema.Instant())).where(
-        _event.c.run_id == run_id,
-        _event.c.kind == DISPATCH_FAILED,
-        _event.c.detail.startswith(f"{RELAY}: "),
-    )
+    failed = (_event.c.run_id == run_id) & (_event.c.kind == DISPATCH_FAILED)
+    is_relays = _event.c.detail.startswith(f"{RELAY}: ")
+    # Whoever it refused may be to be written to again: that it stopped the run says it was heard.
+    stopped_id = connection.scalar(select(func.max(_event.c.id)).where(failed, ~is_relays))
+    failures = select(func.min(_event.c.at, type_=schema.Instant())).where(failed, is_relays)
+    if stopped_id is not None:
+        failures = failures.where(_event.c.id > stopped_id)
     if answered_at is not None:
         failures = failures.where(_event.c.at >= answered_at)
     since: datetime | None = connection.scalar(failures)

@@ -11,6 +11,7 @@ from newsletter import running
 from newsletter.delivery import queue
 from newsletter.model import IssueId, RunId
 from newsletter.store import database, runs, schema
+from newsletter.store.trouble import find_trouble
 from tests.delivery.scenery import start_run
 
 _delivery = schema.delivery
@@ -67,6 +68,9 @@ def test_a_run_whose_canary_was_refused_is_stopped(large):
     large.settle(9, 10, "refused")
     assert large.hand_over() == []
     assert (large.read_run().stopped, large.read_run().reason) == (True, "canary")
+    with database.read(large.engine) as connection:
+        known = find_trouble(connection, large.read_run())
+    assert known.said == "1 of the first 10 readers were refused"
 
 
 def test_who_did_not_hear_of_a_canary_that_was_cut_short_is_asked(large):

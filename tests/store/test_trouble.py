@@ -53,6 +53,15 @@ def test_a_relay_that_fails_does_so_since_it_first_failed(find, fail, now):
     assert find() == ("relay", "relay.test: 421 busy", now)
 
 
+def test_a_relay_that_stopped_the_run_fails_anew_once_the_refused_are_written_to_again(
+    find, fail, now
+):
+    fail(now)
+    fail(now + MINUTE, reason="policy", said="550 5.7.1 no")  # and all are to be retried since
+    fail(now + 2 * MINUTE)
+    assert find().since == now + 2 * MINUTE
+
+
 @pytest.mark.parametrize("state", ["sent", "refused"])
 def test_a_relay_fails_no_more_once_it_has_answered_for_a_reader(find, fail, engine, now, state):
     fail(now)
