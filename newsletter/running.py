@@ -352,6 +352,17 @@ def may_have_left(engine: Engine, now: dt.datetime) -> tuple[IssueId, ...]:
     )
 
 
+def count_unsettled(engine: Engine) -> tuple[tuple[IssueId, int], ...]:
+    """Return the issues under way in which readers are unknown and unsettled, and how many."""
+    with database.read(engine) as connection:
+        tallies = [
+            (run.issue_id, breakdown.tally(connection, run.id))
+            for run in runs.unfinished_runs(connection)
+        ]
+    in_doubt = ((issue_id, tally.unknown - tally.left) for issue_id, tally in tallies)
+    return tuple((issue_id, readers) for issue_id, readers in in_doubt if readers)
+
+
 # --- reporting -----------------------------------------------------------------------------------
 
 

@@ -494,6 +494,8 @@ def test_adopting_a_backup_of_a_begun_run_makes_unknown_who_waited_in_it(setting
     (settings.var_dir / "instance").unlink()
     assert running.adopt(settings, engine, now)
     assert set(states_of(engine, run_id).values()) == {"unknown"}
+    ((issue_id, readers),) = running.count_unsettled(engine)
+    assert (issue_id, readers) == (ISSUE, len(states_of(engine, run_id)))
 
 
 # --- proofs and corrections ---------------------------------------------------------------------

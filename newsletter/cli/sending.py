@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 # What a person may do about a relay that cannot be used; the next tick tries it again.
 ASK_RELAY = "newsletter doctor asks the relay; newsletter send {issue} goes on"
+# What a person may do about readers of whom nobody knows whether they were written to.
+RESOLVE = (
+    "newsletter report {issue} --state unknown, then: "
+    "newsletter resolve {issue} --relay-log FILE, --resend or --leave"
+)
 
 By = Annotated[
     str, typer.Option("--by", metavar="NAME", help="Who says so (default: your login name).")
@@ -348,6 +353,11 @@ def adopt(*, as_json: AsJson = False, config: ConfigPath = None) -> int:
         output.whisper(
             f"the issue {issue_id} may have left after the backup was made; "
             f"if it has not: newsletter send {issue_id} --now"
+        )
+    for issue_id, readers in running.count_unsettled(publication.engine) if adopted else ():
+        output.whisper(
+            f"{readers} readers of the issue {issue_id} are unknown, "
+            f"and nothing is sent to them before you settle them: {RESOLVE.format(issue=issue_id)}"
         )
     if as_json:
         output.show_json({"adopted": adopted})

@@ -14,6 +14,7 @@ from newsletter.cli.app import app
 from newsletter.cli.options import AsJson, ConfigPath, Publication, now
 from newsletter.cli.output import Exit
 from newsletter.cli.sending import (
+    RESOLVE,
     dispatch_code,
     run_json,
     show_result,
@@ -196,11 +197,7 @@ def _remedy(decision: Decision) -> str:
         goes_on = f"newsletter send {decision.issue_id}"
         return f"mend the cause, then: {goes_on}" if decision.reason in SELF_STOPS else goes_on
     if decision.doubted:
-        issue = decision.issue_id
-        choice = "--relay-log FILE, --resend or --leave"
-        return (
-            f"newsletter report {issue} --state unknown, then: newsletter resolve {issue} {choice}"
-        )
+        return RESOLVE.format(issue=decision.issue_id)
     match decision.state:
         case RunState.HELD:
             return running.held(HeldReason(decision.reason), decision.issue_id).remedy or ""

@@ -52,6 +52,16 @@ def test_a_relay_that_is_down_is_said_on_stderr_when_it_begins(
     assert waits not in say("run", *arguments)[2]
 
 
+def test_adopting_says_of_how_many_nobody_knows_and_how_to_settle_them(
+    say, its_time, begun, folder
+):
+    begun({"state": "dispatching"}, state="pending")
+    (folder / "var" / "instance").write_text("another\n", encoding="ascii")
+    err = say("adopt")[2]
+    assert f"2 readers of the issue {its_time} are unknown" in err
+    assert f"newsletter resolve {its_time} --relay-log FILE, --resend or --leave" in err
+
+
 def test_readers_who_expired_are_said_on_stderr(say, its_time, begun):
     long_ago = datetime(2020, 1, 1, tzinfo=UTC)
     begun({"state": "dispatching", "started_at": long_ago}, state="pending")
