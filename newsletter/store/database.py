@@ -281,8 +281,9 @@ def take_turns(connection: Connection, lock: ColumnElement[Any]) -> None:
 
 
 def sqlite_path(url: str) -> Path | None:
-    """The file of a SQLite URL, or None for another database."""
-    return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
+    """The file of a SQLite URL, as the engine reads it, or None for another database."""
+    path = make_url(url).database if url.startswith("sqlite:///") else None
+    return Path(path) if path else None
 
 
 def dialect_insert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:

@@ -174,6 +174,15 @@ def test_no_stranger_may_read_a_file_that_holds_people(settings):
     engine.dispose()
 
 
+def test_no_stranger_may_read_a_file_made_at_the_other_end_of_a_link(settings, tmp_path):
+    volume = tmp_path / "volume.db"
+    path = database.sqlite_path(settings.database_url)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(volume)
+    opening.open_store(settings).dispose()
+    assert volume.stat().st_mode & 0o007 == 0
+
+
 def test_a_database_of_a_newer_version_is_refused_untouched(settings):
     engine = opening.open_store(settings)
     with database.write(engine) as connection:

@@ -126,6 +126,15 @@ def test_an_owner_lives_by_whichever_link_its_database_is_reached(sqlite_engine,
         assert not owners.death_prover(linked_engine, connection)(name)
 
 
+def test_an_owner_has_its_file_in_a_folder_of_any_name(tmp_path):
+    place = tmp_path / "La lettre d'été"
+    place.mkdir()
+    engine = database.open_engine(f"sqlite:///{place / 'newsletter.db'}")
+    with owners.open_owner(engine):
+        assert [one.name for one in place.iterdir()] == ["newsletter.db.owners"]
+    engine.dispose()
+
+
 def test_an_owner_s_file_that_cannot_be_made_is_named(sqlite_engine):
     folder = database.sqlite_path(str(sqlite_engine.url) + ".owners")
     folder.symlink_to("/proc")  # where nobody makes a file
