@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import (
+    URL,
     ColumnElement,
     Connection,
     Engine,
@@ -77,7 +78,9 @@ def open_engine(url: str, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine:
 
 def _open_sqlite(url: str, busy_timeout_ms: int) -> Engine:
     waiting = {"timeout": busy_timeout_ms / 1000}
-    engine = create_engine(url, connect_args=waiting, hide_parameters=True)
+    # To the letter: SQLAlchemy reads %41 in the name of a folder as an A, or not, by its version.
+    place = URL.create("sqlite", database=url.removeprefix("sqlite://").removeprefix("/"))
+    engine = create_engine(place, connect_args=waiting, hide_parameters=True)
     path = Path(engine.url.database or ":memory:").absolute()
 
     @event.listens_for(engine, "connect")
@@ -281,9 +284,8 @@ def take_turns(connection: Connection, lock: ColumnElement[Any]) -> None:
 
 
 def sqlite_path(url: str) -> Path | None:
-    """The file of a SQLite URL, as the engine reads it, or None for another database."""
-    path = make_url(url).database if url.startswith("sqlite:///") else None
-    return Path(path) if path else None
+    """The file of a SQLite URL, or None for another database."""
+    return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
 
 
 def dialect_insert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:

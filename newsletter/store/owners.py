@@ -142,10 +142,9 @@ def _folder_of(engine: Engine) -> Path | None:
 
     One folder by whichever link the database is reached: an owner not found is proved dead.
     """
-    path = database.sqlite_path(str(engine.url))
-    if path is None:
+    if engine.dialect.name != "sqlite":
         return None
-    path = path.resolve()
+    path = Path(engine.url.database or ":memory:").resolve()
     return path.with_name(path.name + _FOLDER_SUFFIX)
 
 

@@ -71,6 +71,17 @@ def test_a_transaction_sees_what_was_committed_while_it_waited(postgres_url):
     engine.dispose()
 
 
+@pytest.mark.parametrize("name", ["La lettre d'été", "100%41", "a%20b #1"])
+def test_a_file_stands_in_the_folder_that_was_named(tmp_path, name):
+    (tmp_path / name).mkdir()
+    engine = database.open_engine(f"sqlite:///{tmp_path / name / 'newsletter.db'}")
+    with database.read(engine):
+        pass
+    engine.dispose()
+    assert [one.name for one in tmp_path.glob("*/newsletter.db")] == ["newsletter.db"]
+    assert (tmp_path / name / "newsletter.db").exists()
+
+
 @pytest.fixture
 def put_aside(tmp_path, sqlite_engine):
     """An empty backup in the place of a database that its process has open."""
