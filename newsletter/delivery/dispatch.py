@@ -210,22 +210,21 @@ def _count_canary(connection: Connection, run: Run, tally: Tally) -> int:
     return 0 if left and ledger.was_stopped(connection, run.id, "canary") else left
 
 
-def look_for_doubt(errand: Errand, run: Run, *, at_once: int = 1) -> Ending | None:
+def look_for_doubt(errand: Errand, run: Run) -> Ending | None:
     """Return the end of a run whose last dispatches all lost an answer and reached nobody.
 
     Each of them left a few readers unknown: in a day that would be everybody. A person who lets it
-    go on has it stopped after as many more. *at_once*: how many workers share it, for one power cut
-    of the relay leaves each of them in doubt.
+    go on has it stopped after as many more.
     """
-    enough = states.DOUBTS_MAX * at_once
     with database.read(errand.engine) as connection:
         count = settling.count_doubtful_dispatches(connection, run.id)
-        if count < enough:
+        if count < states.DOUBTS_MAX:
             return None
         stops = ledger.count_stops(connection, run.id, "unknown")
-    if count < enough * (stops + 1):
+    if count < states.DOUBTS_MAX * (stops + 1):
         return None
-    said = f"the relay broke off before its last answer in {count} dispatches, and took nobody"
+    # A relay that broke off, or a dispatcher that was killed: which of them, nobody can tell.
+    said = f"{count} dispatches in a row got no answer at the end of a message, and reached nobody"
     return Ending("unknown", said, stops_run=True)
 
 

@@ -94,7 +94,7 @@ class Shift:
         errand, run = self._errand, self.run
         with owners.open_owner(errand.engine) as self.owner, open_endpoints(errand.settings) as to:
             settle_dead(errand.engine, run, errand.clock())
-            if (stop := look_for_doubt(errand, run, at_once=self.workers)) is not None:
+            if (stop := look_for_doubt(errand, run)) is not None:
                 return stop
             lease = Lease(run.id, self.owner, run.fence)
             begin(errand, lease, to)

@@ -222,24 +222,55 @@ def reopen_run(connection: Connection, run_id: int, *, now: datetime) -> None:
 
 
 def count_doubtful_dispatches(connection: Connection, run_id: int) -> int:
-    """Return how many dispatches in a row lost the answer about somebody, and heard nobody's since.
+    """Return how many dispatches in a row lost the answer about somebody, and reached nobody since.
 
     Until somebody settles them: whoever was left, or is to be written to again, says nothing more.
+    Those that were at work side by side count as one: what breaks down is lost by every worker.
     """
     unknown = and_(*_unknown(run_id))
     if connection.scalar(select(_delivery.c.run_id).where(unknown).limit(1)) is None:
         return 0
+    # Taken, by the relay's own word: a refused recipient says nothing of the end of a message, and
+    # who came back since had lost that answer as well.
     last_at = connection.scalar(
-        select(func.max(_delivery.c.settled_at, type_=schema.Instant())).where(
+        select(func.max(_delivery.c.claimed_at, type_=schema.Instant())).where(
             _delivery.c.run_id == run_id,
-            _delivery.c.state.in_((DeliveryState.SENT, DeliveryState.REFUSED)),
+            _delivery.c.state == DeliveryState.SENT,
+            _delivery.c.reason == "",
         )
     )
     lost = unknown & _delivery.c.owner.is_not(None)
     if last_at is not None:
         lost &= _delivery.c.claimed_at > last_at
-    dispatches = select(_delivery.c.owner, _delivery.c.fence).where(lost).distinct().subquery()
-    return connection.scalar(select(func.count()).select_from(dispatches)) or 0
+    return _count_in_row(_read_losses(connection, run_id, lost))
+
+
+def _read_losses(
+    connection: Connection, run_id: int, lost: ColumnElement[bool]
+) -> list[tuple[datetime, datetime]]:
+    """Return when each dispatch that lost an answer began, and when it claimed the last of them."""
+    first_at = func.min(_delivery.c.claimed_at, type_=schema.Instant())
+    last_at = func.max(_delivery.c.claimed_at, type_=schema.Instant())
+    rows = connection.execute(
+        select(_delivery.c.owner, first_at, last_at).where(lost).group_by(_delivery.c.owner)
+    ).all()
+    begun_at = func.min(_event.c.at, type_=schema.Instant())
+    begun = connection.execute(
+        select(_event.c.detail, begun_at)
+        .where(_event.c.run_id == run_id, _event.c.kind == DISPATCH_BEGUN)
+        .group_by(_event.c.detail)
+    )
+    starts = {row[0]: row[1] for row in begun}
+    return [(starts.get(owner, first), last) for owner, first, last in rows]
+
+
+def _count_in_row(spans: Collection[tuple[datetime, datetime]]) -> int:
+    """Return how many of these spans follow one another, at most."""
+    count, free_at = 0, None
+    for begun_at, last_at in sorted(spans, key=lambda span: span[1]):
+        if free_at is None or begun_at >= free_at:
+            count, free_at = count + 1, last_at
+    return count
 
 
 def doubt_waiting(connection: Connection, *, now: datetime) -> int:

@@ -16,10 +16,9 @@ from sqlalchemy import select
 from newsletter import running
 from newsletter.delivery import dispatch as dispatching
 from newsletter.delivery.desk import Desk
-from newsletter.delivery.states import DOUBTS_MAX
 from newsletter.model import IssueId
-from newsletter.store import database, ledger, owners, runs, schema
-from tests.delivery.scenery import claim_as, judge, once_accepted, start_run, states_of, with_relay
+from newsletter.store import database, ledger, schema
+from tests.delivery.scenery import judge, once_accepted, start_run, states_of, with_relay
 from tests.delivery.sink import Manners, Rule
 from tests.waiting import PATIENCE_S, wait_until
 
@@ -290,17 +289,3 @@ def test_a_person_has_a_run_that_lost_its_answers_tried_again(cut_short, sqlite_
     assert cut_short.dispatch().reason == "relay"
     cut_short.sink.manners.rules.clear()
     assert cut_short.dispatch().finished
-
-
-def test_a_power_cut_that_leaves_each_of_many_workers_in_doubt_stops_no_run(
-    engine, settings, keys, now
-):
-    run_id = start_run(engine, now, readers=10)
-    for number in range(DOUBTS_MAX):
-        claim_as(engine, run_id, f"session:{number}", now)
-    with database.write(engine) as connection:
-        owners.bury_dead(connection, run_id, is_dead=lambda _: True, now=now)
-        run = runs.read_run_by_id(connection, run_id)
-    errand = dispatching.Errand(settings=settings, engine=engine, keys=keys, clock=lambda: now)
-    assert dispatching.look_for_doubt(errand, run, at_once=DOUBTS_MAX) is None
-    assert dispatching.look_for_doubt(errand, run).stops_run
