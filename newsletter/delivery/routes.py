@@ -56,7 +56,7 @@ class Route:
     has_greeted: bool = False
     has_served: bool = False  # somebody was taken, or put off
     is_trying: bool = False
-    is_doubted: bool = False  # nobody's last word has come, and the last dispatch lost one
+    is_doubted: bool = False  # it has served nobody yet, and the last dispatch lost an answer
     dead: RelayError | None = None  # given up: the others do its work
     max_messages: int = field(init=False)
 
@@ -105,6 +105,7 @@ class Route:
 
     def succeed(self) -> None:
         self.has_served = True
+        self.is_doubted = False
         self.failures = 0
         self.quiet_until_s = 0.0
         if self.dead is not None and self.retry_at_s < math.inf:
@@ -176,9 +177,6 @@ class Routes:
 
     def pace(self, route: Route, address: str, verdict: Verdict, reply: Reply | None) -> None:
         """Take from a verdict what it says of the relay and of the domain."""
-        if route.is_doubted and verdict.blame is not Blame.CONNECTION:
-            route.is_doubted = False
-            self._desk.wake_soon()
         if verdict.state is DeliveryState.SENT:
             self._note_success(route)
             route.adaptive.praise()
@@ -237,8 +235,10 @@ class Routes:
         return True
 
     def _note_success(self, route: Route) -> None:
-        was_alive = route.dead is None
+        was_alive, was_doubted = route.dead is None, route.is_doubted
         route.succeed()
+        if was_doubted:
+            self._desk.wake_soon()
         if not was_alive and route.dead is None:
             log.warning("relay %s works again", route.endpoint.host)
             self._share_again()

@@ -274,6 +274,20 @@ def test_after_a_lost_answer_one_message_is_at_stake(cut_short):
     assert then.tally.unknown - first.tally.unknown == 3
 
 
+def test_a_relay_that_refuses_recipients_and_cuts_the_others_short_stops_the_run(cut_short):
+    cut_short.sink.manners.rules.append(Rule("rcpt", "550 5.1.1 nobody", "3@"))
+    results = [cut_short.dispatch() for _ in range(6)]
+    assert results[-1].reason == "unknown"
+    assert results[-1].tally.refused > 0
+
+
+def test_after_a_lost_answer_a_refused_recipient_lets_nobody_follow(cut_short):
+    lost = cut_short.dispatch().tally.unknown
+    cut_short.sink.manners.rules.append(Rule("rcpt", "550 5.1.1 nobody", times=5))
+    then = cut_short.dispatch().tally
+    assert (then.refused, then.unknown - lost) == (5, 3)
+
+
 def test_after_a_lost_answer_the_others_follow_the_first_who_is_taken(cut_short):
     lost = cut_short.dispatch().tally.unknown
     cut_short.sink.manners.rules.clear()
