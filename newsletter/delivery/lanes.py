@@ -15,6 +15,7 @@ from newsletter.delivery import states
 from newsletter.delivery.crash_points import reach
 from newsletter.delivery.flights import Flight
 from newsletter.delivery.pacing import (
+    RAISE_AFTER,
     DomainLimits,
     backoff_s,
     domain_of,
@@ -81,6 +82,8 @@ class Lane:
         self._retry_at_s = 0.0  # no attempt to connect before
         self._has_served = False  # this connection gave a reader's last word
         self._in_vain = 0  # connections in a row that were asked, and gave none
+        self._in_doubt = 0  # connections that lost an answer, without a quiet stretch in between
+        self._answered = 0  # last words since such a one
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -133,7 +136,9 @@ class Lane:
 
     def _is_in_question(self) -> bool:
         route = self.route
-        return not route.has_served or route.dead is not None or self._in_vain > 0
+        if not route.has_served or route.dead is not None:
+            return True
+        return self._in_vain > 0 or self._in_doubt > 0
 
     def _is_spent(self, connection: Connection) -> bool:
         session = connection.session
@@ -366,10 +371,13 @@ class Lane:
             doubted |= one.stage is Stage.DOT
             self._lose(flight, one.stage, reason, written=token in left)
         in_vain = reason in _LOST and not self._has_served
+        if doubted:
+            self._in_doubt, self._answered = self._in_doubt + 1, 0
         if in_vain:
-            # However well the others are served: behind one name there may be a machine that fails.
             self._in_vain += bool(connection.session.submitted)
-            self._wait_to_connect(max(1, self._in_vain))
+        if in_vain or doubted:
+            # However well the others are served: behind one name there may be a machine that fails.
+            self._wait_to_connect(max(1, self._in_vain, self._in_doubt))
         # A 421 after some messages only asks for another connection; before any, for patience. One
         # that idled since it was opened was not asked for anything.
         failed = in_vain and connection.session.submitted
@@ -439,6 +447,9 @@ class Lane:
         verdict = states.classify(stage, reply)
         if verdict.blame is not Blame.CONNECTION:
             self._has_served, self._in_vain = True, 0
+            self._answered += 1
+            if self._answered >= RAISE_AFTER:
+                self._in_doubt = 0
         self._desk.settle(flight, verdict, reply, self.route)
         return verdict
 

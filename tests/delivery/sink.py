@@ -29,7 +29,8 @@ from tests.ports import open_port
 class Rule:
     """At *stage*, for recipients that contain *match*, do *action*, *times* times after *skip*.
 
-    Connections before the one numbered *since* are spared.
+    Connections before the one numbered *since* are spared, and the first so many messages of each
+    of the others that it has *carried*.
 
     Stages: banner, ehlo, helo, starttls, tls, auth, mail, rcpt, data, body, dot (before the message
     is recorded), accepted (after), quit. An action is a reply ("550 5.1.1 nobody"), or one of drop,
@@ -43,6 +44,7 @@ class Rule:
     times: int | None = None
     skip: int = 0
     since: int = 0
+    carried: int = 0
 
 
 @dataclass
@@ -257,7 +259,7 @@ class _Session:
         for rule in self.manners.rules:
             if rule.stage != stage or rule.match not in (self.recipient or ""):
                 continue
-            if self.number < rule.since:
+            if self.number < rule.since or self.messages < rule.carried:
                 continue
             if rule.skip > 0:
                 rule.skip -= 1
