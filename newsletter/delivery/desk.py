@@ -433,7 +433,7 @@ class Desk:
             self.end(Ending("expired"))
         if not now - LOOK_FOR_DUE_EVERY < self._looked_for_due_at <= now:  # or it was set back
             self._looked_for_due_at = now
-            if not self._supply.is_dry:  # else its end looks for them
+            if not (self.is_closing or self._supply.is_dry):  # else the end looks for them
                 self._wake_due()
         self._watches += 1
         if job.progress is not None and self._watches % PROGRESS_EVERY == 0:

@@ -78,6 +78,31 @@ def test_an_answer_owed_for_too_long_after_a_person_stopped_the_run_is_unknown(
     assert (result.reason, result.tally.unknown) == ("stopped", 1)
 
 
+def test_a_dispatch_that_ends_looks_for_nobody_who_is_due(
+    settings, sqlite_engine, keys, now, start_sink, monkeypatch
+):
+    """The ledger is for the answers that are owed: a locked database would be waited for twice."""
+    sink = start_sink(Manners(rules=[Rule("accepted", "hold")]))
+    run_id = start_run(sqlite_engine, now, readers=5)
+    stop, minutes, asked = threading.Event(), itertools.count(), []
+    monkeypatch.setattr(Desk, "_wake_due", lambda desk: asked.append(desk.is_closing))
+
+    def clock():
+        minute = next(minutes)
+        if sink.accepted():
+            stop.set()
+        if minute > 30:
+            sink.manners.release.set()
+        return now + timedelta(minutes=minute)
+
+    result = dispatching.dispatch(
+        with_relay(settings, sink.url, connections=1, window=0), sqlite_engine, keys, run_id,
+        clock=clock, stop=stop,
+    )  # fmt: skip
+    assert (result.reason, result.tally.sent) == ("terminated", 1)
+    assert set(asked) == {False}
+
+
 def test_a_dispatcher_that_lost_its_run_still_hears_the_answers_it_is_owed(
     go, sqlite_engine, now, start_sink, monkeypatch
 ):
