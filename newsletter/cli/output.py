@@ -146,12 +146,15 @@ def progress_bar(label: str) -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
+    from rich.table import Column
 
+    # A narrow terminal takes from the bar, not from the figures.
     with Bar(
-        TextColumn("{task.description}"),
+        # A feed's title is no markup.
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        TimeRemainingColumn(table_column=Column(no_wrap=True)),
         console=Console(stderr=True),
     ) as bar:
         task = bar.add_task(label, total=None)

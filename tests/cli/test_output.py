@@ -1,6 +1,7 @@
 """What commands say: one JSON document or plain lines, and an exit code for each failure."""
 
 import json
+import sys
 from datetime import UTC, date, datetime
 
 import pytest
@@ -139,6 +140,18 @@ def test_progress_of_nothing_divides_by_nothing(capsys):
     with output.progress_bar("feeds") as progress:
         progress(0, 0, "a feed")
     assert capsys.readouterr().err == "a feed: 0/0\n"
+
+
+@pytest.mark.parametrize("title", ["sending 2026-12-03", "[/b] [red]actes"])
+def test_a_narrow_terminal_shows_the_title_as_it_is_and_the_whole_count(monkeypatch, capsys, title):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    with output.progress_bar("feeds") as progress:
+        progress(1234, 6000, title)
+    shown = capsys.readouterr().err
+    assert (title in shown, "1234/6000" in shown) == (True, True)
 
 
 def test_a_file_is_written_piece_by_piece_and_counted(tmp_path):
