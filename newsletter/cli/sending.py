@@ -19,6 +19,8 @@ from newsletter.errors import ConfigError
 from newsletter.model import IssueId, Run, RunState, Tally
 
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
     from sqlalchemy import Engine
 
     from newsletter.delivery.dispatch import DispatchResult
@@ -92,7 +94,7 @@ def send(
         output.show_json(run_json(sent.issue_id, sent.slot_at, sent.state, sent.reason))
         whisper_problem(sent.result)
     else:
-        _show_sent(publication.engine, sent)
+        _show_sent(publication.engine, sent, publication.settings.publication.zone)
     return dispatch_code(sent.result) if sent.result else end_code(sent.tally)
 
 
@@ -150,19 +152,20 @@ def whisper_problem(result: DispatchResult | None) -> None:
         output.whisper(f"newsletter: {result.reason}: {result.problem}")
 
 
-def _show_sent(engine: Engine, sent: Sent) -> None:
+def _show_sent(engine: Engine, sent: Sent, zone: ZoneInfo) -> None:
     result = sent.result
     if result is None:
         output.say(f"{sent.issue_id}: already sent: {_say_end(sent.tally)}")
         _say_remedies(engine, sent.run_id, sent.issue_id)
         _say_doubted(sent.issue_id, sent.tally.unknown - sent.tally.left)
     else:
-        show_result(engine, sent.issue_id, result)
+        show_result(engine, sent.issue_id, result, zone)
 
 
-def show_result(engine: Engine, issue_id: str, result: DispatchResult) -> None:
+def show_result(engine: Engine, issue_id: str, result: DispatchResult, zone: ZoneInfo) -> None:
     """Say how a dispatch ended, and what is left to a person."""
     from newsletter.delivery.states import SELF_STOPS
+    from newsletter.sending import say_instant
 
     if result.reason == "elsewhere":
         output.say(f"{issue_id}: another process is sending it; nothing to do here")
@@ -182,7 +185,7 @@ def show_result(engine: Engine, issue_id: str, result: DispatchResult) -> None:
     if not result.finished and result.reason in {"terminated", "stopped"}:
         output.say(f"    newsletter send {issue_id} goes on")
     if result.due_at:
-        output.say(f"    the next deferred reader is due at {result.due_at:%H:%M} UTC")
+        output.say(f"    the next deferred reader is due {say_instant(result.due_at, zone)}")
     _say_doubted(issue_id, result.tally.unknown - result.tally.left)
 
 

@@ -171,7 +171,7 @@ def _show_decision(
     from newsletter.sending import say_instant
 
     if result is not None:
-        show_result(engine, decision.issue_id, result)
+        show_result(engine, decision.issue_id, result, zone)
         return
     said = decision.reason
     if decision.state is RunState.DUE:

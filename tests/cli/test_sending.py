@@ -7,13 +7,14 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from newsletter import notifying, publishing, running
 from newsletter.cli.app import run
 from newsletter.cli.output import Exit
 from newsletter.config import load_settings
 from newsletter.model import IssueId
+from newsletter.sending import say_instant
 from newsletter.store import database, schema
 from newsletter.store.opening import open_store
 from tests.delivery.sink import Manners, Rule, Sink
@@ -72,6 +73,15 @@ def test_what_mends_a_stopped_run_reaches_its_refused_readers_too(place, reply, 
     for step in remedy.split(" and "):
         assert place.say(*step.split()[1:])[0] == Exit.DONE
     assert len({one.recipient for one in place.sink.accepted()}) == READERS
+
+
+def test_who_is_put_off_is_due_at_an_hour_of_the_publication(place):
+    refuse(place, "450 4.2.1 later", stage="rcpt", who="lectrice1@")
+    code, out, _ = place.say("send", ISSUE, "--now")
+    with database.read(place.engine) as connection:
+        due_at = connection.scalar(select(func.min(schema.delivery.c.not_before)))
+    assert code == Exit.UNFINISHED
+    assert f"due {say_instant(due_at, place.settings.publication.zone)}\n" in out
 
 
 def test_send_alone_says_whom_it_left_out(place):
