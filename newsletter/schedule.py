@@ -36,6 +36,8 @@ HORIZON = timedelta(days=60)
 MARGIN = timedelta(days=8)
 # Why a slot was missed that nobody ever judged: the machine was down.
 LATE = "late"
+# Why nothing is done for a run that has begun: somebody alive is at it.
+ELSEWHERE = "elsewhere"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,6 +310,24 @@ def next_departure(settings: Settings, engine: Engine, instant: datetime) -> Dec
         settled = runs.settled_since(connection, instant)
     slot = next_free_slot(settings, settled, instant)
     return Decision(issue_id=slot.issue_id, slot_at=slot.at, state=RunState.DUE)
+
+
+def find_elsewhere(settings: Settings, engine: Engine, now: datetime) -> Decision | None:
+    """Return the run that another process is at, or was until a moment ago; None without one."""
+    max_lateness = timedelta(hours=settings.schedule.max_lateness_h)
+    with database.read(engine) as connection:
+        begun = runs.unfinished_runs(connection)
+    for run in begun:
+        step = next_step(run, now, slot_at=run.slot_at, max_lateness=max_lateness)
+        if step is Step.REST:
+            return Decision(
+                issue_id=run.issue_id,
+                slot_at=run.slot_at,
+                state=run.state,
+                reason=ELSEWHERE,
+                run_id=run.id,
+            )
+    return None
 
 
 def last_doubted(engine: Engine, now: datetime) -> Decision | None:

@@ -74,7 +74,8 @@ def run(
         why = "; ".join(report.errors)
         raise TickFailed(why, remedy="mend that, then: newsletter run")
     decisions = tuple(report.decisions) or (
-        schedule.last_doubted(engine, report.at)
+        schedule.find_elsewhere(settings, engine, report.at)
+        or schedule.last_doubted(engine, report.at)
         or schedule.next_departure(settings, engine, report.at),
     )
     return _show_decisions(
@@ -168,6 +169,7 @@ def _decision_json(decision: Decision, result: DispatchResult | None) -> dict[st
 def _show_decision(
     engine: Engine, decision: Decision, result: DispatchResult | None, zone: ZoneInfo
 ) -> None:
+    from newsletter.schedule import ELSEWHERE
     from newsletter.sending import say_instant
 
     if result is not None:
@@ -178,6 +180,8 @@ def _show_decision(
         said = say_instant(decision.slot_at, zone)
     elif decision.stopped:
         said = f"stopped: {said.removeprefix('stopped ')}"
+    elif said == ELSEWHERE:
+        said = "another process is sending it"
     elif decision.due_at:
         said = f"{decision.deferred} deferred until {say_instant(decision.due_at, zone)}"
     elif decision.doubted:

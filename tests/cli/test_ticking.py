@@ -126,6 +126,15 @@ def test_a_tick_that_finds_everybody_left_deferred_is_unfinished(say, its_time, 
     assert (code, "2 deferred until" in out) == (Exit.UNFINISHED, True)
 
 
+def test_a_tick_says_which_run_another_process_is_at(say, its_time, begun):
+    soon = datetime.fromisoformat(f"{its_time}T08:05:30").replace(tzinfo=UTC)
+    begun({"state": "dispatching", "lease_until": soon}, state="pending")
+    code, out, _ = say("run")
+    assert (code, out) == (Exit.DONE, f"{its_time}  dispatching  another process is sending it\n")
+    told = json.loads(say("run", "--json")[1])
+    assert (told["issue"], told["reason"]) == (its_time, "elsewhere")
+
+
 def test_ticks_ask_about_the_unknown_of_the_last_run_until_they_are_settled(say, its_time, begun):
     begun({"state": "done"}, state="unknown")
     code, out, _ = say("run")
