@@ -169,10 +169,13 @@ class Desk:
         if isinstance(error, StoreError):
             return  # they are met again at the end; windows bear what the database does
         due = done.result()
-        self._counts[DeliveryState.DEFERRED] -= len(due)
-        self._counts[DeliveryState.PENDING] += len(due)
+        self._count_woken(len(due))
         self._supply.add_due(due)
         self.wake()
+
+    def _count_woken(self, count: int) -> None:
+        self._counts[DeliveryState.DEFERRED] -= count
+        self._counts[DeliveryState.PENDING] += count
 
     def wake(self) -> None:
         self._supply.refill()
@@ -379,7 +382,7 @@ class Desk:
         future = self._loop.run_in_executor(self._pool, self._pages.close_pass)
         future.add_done_callback(self._on_closing_pass)
 
-    def _on_closing_pass(self, done: asyncio.Future[Waiting]) -> None:
+    def _on_closing_pass(self, done: asyncio.Future[tuple[Waiting, int]]) -> None:
         self._is_closing_pass = False
         if done.cancelled() or self._closed.done():
             return
@@ -388,7 +391,8 @@ class Desk:
             self._read_later(error, self._begin_closing_pass)
             return
         self._patience.reset()
-        waiting = done.result()
+        waiting, woken = done.result()
+        self._count_woken(woken)
         if waiting.here and self._settled_since_pass:
             self._settled_since_pass = 0
             self._supply.read_again()

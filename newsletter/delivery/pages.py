@@ -143,19 +143,22 @@ class Pages:
             waiting.wake_due(connection, run_id, now=now, after=after, until=last)
         return self._make_flights(due)
 
-    def close_pass(self) -> Waiting:
-        """Wake the deferred that are due, cancel who left; say whether somebody is pending."""
+    def close_pass(self) -> tuple[Waiting, int]:
+        """Wake the deferred that are due, cancel who left.
+
+        Return whether somebody is pending then, and how many were woken.
+        """
         job, (after, until) = self._job, self.batch
         run_id, now = job.lease.run_id, job.clock()
         with database.read(job.engine) as connection:
             found = waiting.look_for_waiting(connection, run_id, after=after, until=until)
         if not found.here:
-            return found
+            return found, 0
         with database.write(job.engine) as connection:
             waiting.cancel_gone(connection, run_id, after=after, until=until)
-            waiting.wake_due(connection, run_id, now=now, after=after, until=until)
+            woken = waiting.wake_due(connection, run_id, now=now, after=after, until=until)
             left = waiting.pick(connection, run_id, after=after, size=1, until=until)
-        return Waiting(bool(left), found.later)
+        return Waiting(bool(left), found.later), woken
 
 
 def _open_signing(cores: Collection[int]) -> ThreadPoolExecutor:

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select, update
 
 from newsletter.delivery import commits
+from newsletter.delivery.desk import Desk
 from newsletter.delivery.dispatch import dispatch
 from newsletter.model import DeliveryState, Tally
 from newsletter.store import breakdown, database, leaving, owners, schema, waiting
@@ -212,3 +213,22 @@ def test_what_a_live_owner_is_sending_is_never_given_up(sqlite_engine, settings,
         claim_as(sqlite_engine, run_id, name, now)
         at = now + timedelta(days=3)
         assert not dispatch(settings, sqlite_engine, keys, run_id, clock=lambda: at).finished
+
+
+def test_the_progress_counts_who_was_woken_at_the_end_as_sent(
+    settings, sqlite_engine, keys, now, start_sink, monkeypatch
+):
+    sink = start_sink(Manners(rules=[Rule("rcpt", "450 4.7.1 greylisted", times=1)]))
+    run_id = start_run(sqlite_engine, now, readers=5)
+    real_end, last = Desk.end, []
+
+    def end(desk, ending):
+        last.append(desk.tally())
+        real_end(desk, ending)
+
+    monkeypatch.setattr(Desk, "end", end)
+    result = dispatch(
+        with_relay(settings, sink.url, connections=1, window=0), sqlite_engine, keys, run_id,
+        clock=lambda: now + timedelta(minutes=6 if len(sink.accepted()) == 4 else 0),
+    )  # fmt: skip
+    assert last == [result.tally] == [Tally(audience=5, sent=5)]
