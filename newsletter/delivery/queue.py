@@ -82,14 +82,14 @@ def _asks_canary(connection: Connection, run: Run, now: datetime) -> bool:
 
 
 def _have_followed(connection: Connection, run_id: int, size: int) -> bool:
-    """True when more were sent than go first; counts no more of them than that."""
+    """True when as many were sent as go first; counts no more of them than that."""
     sent = (
         select(_delivery.c.subscriber_id)
         .where(_delivery.c.run_id == run_id, _delivery.c.state == DeliveryState.SENT)
-        .limit(size + 1)
+        .limit(size)
         .subquery()
     )
-    return (connection.scalar(select(func.count()).select_from(sent)) or 0) > size
+    return (connection.scalar(select(func.count()).select_from(sent)) or 0) >= size
 
 
 def count_workers(connection: Connection, stale_s: float = STALE_S) -> int:

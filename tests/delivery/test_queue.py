@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -61,6 +62,12 @@ def test_workers_are_given_the_canary_alone(large):
 def test_workers_are_given_all_others_once_the_canary_sang(large):
     large.settle(0, 10, "sent")
     assert large.hand_over() == [(10, 100)]
+
+
+def test_a_canary_that_sang_is_not_asked_again_where_those_behind_it_were_put_off(large, now):
+    large.settle(0, 10, "sent")
+    large.settle(10, 60, "deferred", not_before=now + timedelta(hours=4))
+    assert large.hand_over() == [(60, 100)]
 
 
 def test_a_run_whose_canary_was_refused_is_stopped(large):
