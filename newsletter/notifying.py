@@ -117,7 +117,7 @@ _PROBLEMS = {
     "policy": "the receiving servers refuse the message itself, or our standing with them.",
     "configuration": "the relay refuses our configuration: account, sender or relaying.",
     "canary": "too many of the first readers failed.",
-    "unknown": "the relay breaks off before its last answer, and takes nobody.",
+    "unknown": "the answers at the end of messages are lost, and nobody is reached.",
 }
 
 
