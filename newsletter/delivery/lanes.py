@@ -136,9 +136,7 @@ class Lane:
 
     def _is_in_question(self) -> bool:
         route = self.route
-        if not route.has_served or route.dead is not None:
-            return True
-        return self._in_vain > 0 or self._in_doubt > 0
+        return not route.has_served or route.dead is not None or self._in_vain > 0
 
     def _is_spent(self, connection: Connection) -> bool:
         session = connection.session

@@ -47,17 +47,6 @@ def test_a_lane_that_loses_an_answer_waits_though_its_connection_had_served(
     assert sink.worst["connections"] <= 4
 
 
-def test_after_a_connection_that_lost_an_answer_one_message_is_at_stake(
-    sqlite_engine, settings, keys, now, start_sink
-):
-    rules = [Rule("dot", "drop", carried=1)]
-    sink = start_sink(Manners(chunking=True, rules=rules))
-    run_id = start_run(sqlite_engine, now, readers=40)
-    relay = with_relay(settings, sink.url, connections=1, window=0)
-    result = dispatch(relay, sqlite_engine, keys, run_id, clock=lambda: now, deadlines=DEADLINES)
-    assert result.tally.unknown <= 8 + sink.worst["connections"] - 1
-
-
 def test_after_a_connection_that_came_to_nothing_one_message_is_at_stake(
     sqlite_engine, settings, keys, now, start_sink
 ):
