@@ -15,8 +15,8 @@ from newsletter.delivery import states
 from newsletter.delivery.crash_points import reach
 from newsletter.delivery.flights import Flight
 from newsletter.delivery.pacing import (
-    RAISE_AFTER,
     DomainLimits,
+    Trust,
     backoff_s,
     domain_of,
     take_from_all,
@@ -80,10 +80,7 @@ class Lane:
         self._connecting: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._retry_at_s = 0.0  # no attempt to connect before
-        self._has_served = False  # this connection gave a reader's last word
-        self._in_vain = 0  # connections in a row that were asked, and gave none
-        self._in_doubt = 0  # connections that lost an answer, without a quiet stretch in between
-        self._answered = 0  # last words since such a one
+        self._trust = Trust()
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -136,7 +133,7 @@ class Lane:
 
     def _is_in_question(self) -> bool:
         route = self.route
-        return not route.has_served or route.dead is not None or self._in_vain > 0
+        return not route.has_served or route.dead is not None or self._trust.is_lost
 
     def _is_spent(self, connection: Connection) -> bool:
         session = connection.session
@@ -368,18 +365,14 @@ class Lane:
             unanswered = True
             doubted |= one.stage is Stage.DOT
             self._lose(flight, one.stage, reason, written=token in left)
-        in_vain = reason in _LOST and not self._has_served
-        if doubted:
-            self._in_doubt, self._answered = self._in_doubt + 1, 0
-        if in_vain:
-            self._in_vain += bool(connection.session.submitted)
-        if in_vain or doubted:
-            # However well the others are served: behind one name there may be a machine that fails.
-            self._wait_to_connect(max(1, self._in_vain, self._in_doubt))
+        was_asked = connection.session.submitted > 0
+        in_vain = reason in _LOST and not self._trust.has_served
+        # However well the others are served: behind one name there may be a machine that fails.
+        if failures := self._trust.lose(in_vain=in_vain, was_asked=was_asked, doubted=doubted):
+            self._wait_to_connect(failures)
         # A 421 after some messages only asks for another connection; before any, for patience. One
         # that idled since it was opened was not asked for anything.
-        failed = in_vain and connection.session.submitted
-        if failed or doubted or (unanswered and reason in _LOST - {"busy"}):
+        if (in_vain and was_asked) or doubted or (unanswered and reason in _LOST - {"busy"}):
             where = " after a whole message" if doubted else ""
             host = connection.endpoint.host
             self._note_failure(_Lost(f"{host}: connection lost{where} ({reason})", host=host))
@@ -444,10 +437,7 @@ class Lane:
     def _conclude(self, flight: Flight, stage: Stage, reply: Reply) -> Verdict:
         verdict = states.classify(stage, reply)
         if verdict.blame is not Blame.CONNECTION:
-            self._has_served, self._in_vain = True, 0
-            self._answered += 1
-            if self._answered >= RAISE_AFTER:
-                self._in_doubt = 0
+            self._trust.praise()
         self._desk.settle(flight, verdict, reply, self.route)
         return verdict
 
@@ -494,7 +484,7 @@ class Lane:
         else:
             self._connecting = None
             self._by_domain.clear()
-            self._has_served = False
+            self._trust.begin()
             self._connection = connection
             self._routes.on_connected(route)
 

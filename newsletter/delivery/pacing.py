@@ -127,6 +127,43 @@ class Adaptive:
         self.allowed = max(1, self.allowed // 2)
 
 
+@dataclass(slots=True)
+class Trust:
+    """What became of a lane's connections: how long the next one waits, how much it may risk."""
+
+    has_served: bool = False  # the one in hand gave a reader's last word
+    _in_vain: int = 0  # in a row that were asked, and gave none
+    _in_doubt: int = 0  # that lost an answer, without a quiet stretch in between
+    _answered: int = 0  # last words since such a one
+
+    @property
+    def is_lost(self) -> bool:
+        """True until somebody is answered: one message at a time is enough to see."""
+        return self._in_vain > 0
+
+    def begin(self) -> None:
+        """Another connection was opened."""
+        self.has_served = False
+
+    def praise(self) -> None:
+        """It gave somebody's last word."""
+        self.has_served, self._in_vain = True, 0
+        self._answered += 1
+        if self._answered >= RAISE_AFTER:
+            self._in_doubt = 0
+
+    def lose(self, *, in_vain: bool, was_asked: bool, doubted: bool) -> int:
+        """Return for how many failures in a row to wait, now that it ended; 0: not at all.
+
+        *in_vain*: it broke off and had served nobody; *doubted*: an answer was lost with it.
+        """
+        if doubted:
+            self._in_doubt, self._answered = self._in_doubt + 1, 0
+        if in_vain:
+            self._in_vain += was_asked
+        return max(1, self._in_vain, self._in_doubt) if in_vain or doubted else 0
+
+
 # --- domains -------------------------------------------------------------------------------------
 
 

@@ -20,7 +20,14 @@ from newsletter.config import DomainPace, Relay
 from newsletter.delivery import pacing
 from newsletter.delivery.dispatch import dispatch
 from newsletter.delivery.endpoints import Deadlines, open_endpoints
-from newsletter.delivery.pacing import RAISE_AFTER, Adaptive, Domains, TokenBucket, take_from_all
+from newsletter.delivery.pacing import (
+    RAISE_AFTER,
+    Adaptive,
+    Domains,
+    TokenBucket,
+    Trust,
+    take_from_all,
+)
 from newsletter.delivery.routes import MAX_FAILURES, Route
 from newsletter.errors import AuthFailed, ConnectFailed, TlsFailed
 from newsletter.model import IssueId
@@ -582,3 +589,25 @@ def test_a_person_lets_the_others_go_after_the_canary_died(canary, sqlite_engine
     running.go_on(sqlite_engine, IssueId("2026-05-07"))
     result = canary(sink)
     assert (result.reason, result.tally.sent, result.tally.deferred) == ("", 90, 5)
+
+
+def test_a_lane_waits_longer_for_each_connection_that_was_asked_in_vain():
+    trust = Trust()
+    waits = [trust.lose(in_vain=True, was_asked=True, doubted=False) for _ in range(3)]
+    assert (waits, trust.is_lost) == ([1, 2, 3], True)
+    trust.praise()
+    assert not trust.is_lost
+
+
+def test_a_lane_does_not_wait_behind_a_connection_that_served():
+    assert Trust().lose(in_vain=False, was_asked=True, doubted=False) == 0
+
+
+def test_a_lane_forgets_lost_answers_after_a_quiet_stretch():
+    trust = Trust()
+    for _ in range(4):
+        trust.praise()
+        assert trust.lose(in_vain=False, was_asked=True, doubted=True)
+    for _ in range(RAISE_AFTER):
+        trust.praise()
+    assert trust.lose(in_vain=False, was_asked=True, doubted=True) == 1
