@@ -61,8 +61,9 @@ def _make_file(path: Path) -> None:
             f"the folder cannot be made: {error.strerror}", path=str(path.parent)
         ) from None
     with suppress(OSError):  # there already; or SQLite will say what it cannot do
-        # A link may lead where no file is yet: to a volume, for instance.
-        os.close(os.open(path.resolve(), os.O_CREAT | os.O_EXCL, 0o660))
+        # A link may lead where no file is yet, to a volume for instance; or in a circle, which
+        # Path.resolve would not bear.
+        os.close(os.open(os.path.realpath(path), os.O_CREAT | os.O_EXCL, 0o660))
 
 
 def _blame_url(error: StoreError, settings: Settings) -> ConfigError:

@@ -183,6 +183,14 @@ def test_no_stranger_may_read_a_file_made_at_the_other_end_of_a_link(settings, t
     assert volume.stat().st_mode & 0o007 == 0
 
 
+def test_a_link_that_leads_to_itself_is_no_database(settings):
+    path = database.sqlite_path(settings.database_url)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(path)
+    with pytest.raises(StoreError, match="cannot be opened"):
+        opening.open_store(settings)
+
+
 def test_a_database_of_a_newer_version_is_refused_untouched(settings):
     engine = opening.open_store(settings)
     with database.write(engine) as connection:
