@@ -128,6 +128,7 @@ def test_a_public_address_must_be_https(write):
         ("[relay]\nurl = 'smtp://relay.example/path'\n", "relay.url: ends with its port"),
         ("[relay]\nurl = 'smtp://relay.example:25?tls=no'\n", "relay.url: ends with its port"),
         ("[relay]\nurl = 'smtp:// relay.example'\n", "relay.url: holds a blank"),
+        ("[relay]\nurl = 'smtp://relay%20.example'\n", "relay.url: holds a blank"),
         ("[relay]\nurl = 'smtp://%00@relay.example'\n", "relay.url: holds a blank or a control"),
         ("[relay]\nurl = 'smtp://relay..example:25'\n", "relay.url: names no possible host"),
         ("[relay]\nurl = 'smtp://.example'\n", "relay.url: names no possible host"),
@@ -243,6 +244,11 @@ def test_a_bounce_address_too_long_for_a_token_is_refused_before_thursday(write)
 FIRST = "[relay]\nurl = 'smtp://one.example.org'\n"
 SECOND = "[[relays]]\nurl = 'smtp://two.example.org'\n"
 EMBEDDED = "[relay]\nurl = 'embedded:'\n"
+
+
+def test_an_account_of_a_relay_may_have_a_blank_in_its_name(write):
+    path = write("[relay]\nurl = 'smtp://jean%20dupont@relay.example:587'\n")
+    assert config.load_settings(path, environ={}).relay.account == "jean dupont"
 
 
 def test_several_relays_are_each_somewhere(write):

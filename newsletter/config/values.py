@@ -138,7 +138,8 @@ def _check_relay(value: str) -> str:
     check_port(parts)
     if parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError("ends with its port; take out what stands behind it")
-    if not unquote(value).isprintable() or " " in unquote(value):
+    # The name of an account may have a blank in it, written as %20.
+    if not unquote(value).isprintable() or " " in value or " " in unquote(parts.hostname):
         raise ValueError("holds a blank or a control character")
     try:
         parts.hostname.encode("idna")  # as the resolver and TLS do, where it is too late to say so
