@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from newsletter.delivery import states
@@ -158,8 +159,13 @@ class Desk:
         self.wake()
 
     def _wake_due(self) -> None:
-        """Look for deferred readers whose time came while others are being sent to."""
-        future = self._loop.run_in_executor(self._pool, self._pages.wake_due)
+        """Look for deferred readers whose time came while others are being sent to.
+
+        Backups become older ones also while the last readers are being sent to: all of a small run
+        may be claimed ahead.
+        """
+        look = partial(self._pages.wake_due, ends_soon=self._supply.is_dry)
+        future = self._loop.run_in_executor(self._pool, look)
         future.add_done_callback(self._on_woken)
 
     def _on_woken(self, done: asyncio.Future[list[Flight]]) -> None:
@@ -437,7 +443,7 @@ class Desk:
             self.end(Ending("expired"))
         if not now - LOOK_FOR_DUE_EVERY < self._looked_for_due_at <= now:  # or it was set back
             self._looked_for_due_at = now
-            if not (self.is_closing or self._supply.is_dry):  # else the end looks for them
+            if not self.is_closing:  # else the end looks for them
                 self._wake_due()
         self._watches += 1
         if job.progress is not None and self._watches % PROGRESS_EVERY == 0:

@@ -123,13 +123,16 @@ class Pages:
         except Exception as error:  # noqa: BLE001 - raised again where the flight is taken
             return error
 
-    def wake_due(self) -> list[Flight]:
+    def wake_due(self, *, ends_soon: bool) -> list[Flight]:
         """Make pending the deferred readers whose time has come, a page at most; return them.
 
         A backup made until now is an older one from then on: a run by hand has no tick beside it.
+        Nobody is woken where the pass *ends soon*: its end does.
         """
         job, (after, until) = self._job, self.batch
         job.outdate_backups()
+        if ends_soon:
+            return []
         run_id, now = job.lease.run_id, job.clock()
         with database.read(job.engine) as connection:
             due = waiting.pick_due(

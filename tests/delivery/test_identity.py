@@ -170,8 +170,9 @@ def test_a_dispatch_reads_nobody_again_from_a_backup_put_back_under_it(
     assert running.is_restored(settings, engine, now)
 
 
+@pytest.mark.parametrize("window", [0, 32])  # of 32: all 20 are claimed from the beginning
 def test_a_dispatch_makes_a_backup_of_itself_an_older_one_every_minute(
-    settings, engine, born, keys, now, start_sink
+    settings, engine, born, keys, now, start_sink, window
 ):
     sink = start_sink()
     run_id = start_run(engine, now, readers=20)
@@ -183,7 +184,7 @@ def test_a_dispatch_makes_a_backup_of_itself_an_older_one_every_minute(
         wait_until(lambda: read(engine).generation > before)
         wait_until(lambda: identity.read_file(settings) == read(engine))
 
-    relay = with_relay(settings, sink.url, connections=1, window=0)
+    relay = with_relay(settings, sink.url, connections=1, window=window)
     with once_accepted(sink, 5, let_a_minute_pass):
         assert dispatch(relay, engine, keys, run_id, clock=lambda: times[-1]).tally.sent == 20
 
