@@ -6,6 +6,7 @@ as values. Never: a real address, another network than loopback, a wait: the clo
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -226,6 +227,7 @@ def _show_the_way(folder: Path, mailbox: Path, say: Say) -> None:
     say(f"  the text     {out / 'issue.txt'}")
     say(f"  a message    {messages[0]}")
     say("What to try next:")
-    say(f"  newsletter report {ISSUE} --config {folder}")
-    say(f"  newsletter preview 2026-05-13 --config {folder}")
+    place = shlex.quote(str(folder))
+    say(f"  newsletter report {ISSUE} --config {place}")
+    say(f"  newsletter preview 2026-05-13 --config {place}")
     say("  newsletter init my-letter")

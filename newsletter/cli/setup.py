@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -30,7 +31,7 @@ def init(
         return Exit.DONE
     output.say(f"{folder}: {len(written)} files. Nothing leaves this machine until you say so.")
     output.say("Next:")
-    output.say(f"  cd {folder}")
+    output.say(f"  cd {shlex.quote(str(folder))}")
     output.say("  newsletter subscribers import subscribers/people.csv --apply")
     output.say("  newsletter new")
     output.say("Keep a copy of var/keys in a safe place: without it no link already sent works.")

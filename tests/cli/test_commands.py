@@ -3,6 +3,7 @@
 import errno
 import json
 import re
+import shlex
 import socket
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -63,6 +64,13 @@ def test_the_help_shows_the_commands_in_the_order_in_which_one_meets_them(capsys
 def test_without_a_command_the_help_is_shown_as_it_is(capsys, arguments):
     assert run(arguments) == Exit.USAGE
     assert capsys.readouterr().err.startswith("Usage: newsletter")
+
+
+def test_the_way_into_a_new_folder_can_be_copied_whatever_its_name(tmp_path, capsys):
+    folder = tmp_path / "La lettre d'été"
+    assert run(["init", str(folder)]) == Exit.DONE
+    steps = [shlex.split(line) for line in capsys.readouterr().out.splitlines() if "  cd" in line]
+    assert steps == [["cd", str(folder)]]
 
 
 def test_each_step_names_the_next_one(say, issue):
