@@ -169,13 +169,16 @@ class Desk:
         future.add_done_callback(self._on_woken)
 
     def _on_woken(self, done: asyncio.Future[list[Flight]]) -> None:
-        if done.cancelled() or self.is_closing:
+        if done.cancelled():
             return
+        # Asked in any case: of an error that nobody asks for the loop hears, as of a bug.
         error = done.exception()
         if isinstance(error, StoreError):
             return  # they are met again at the end; windows bear what the database does
         due = done.result()
         self._count_woken(len(due))
+        if self.is_closing:
+            return
         self._supply.add_due(due)
         self.wake()
 

@@ -16,6 +16,8 @@ from sqlalchemy import select
 from newsletter import running
 from newsletter.delivery import dispatch as dispatching
 from newsletter.delivery.desk import Desk
+from newsletter.delivery.pages import Pages
+from newsletter.errors import StoreError
 from newsletter.model import IssueId
 from newsletter.store import database, ledger, schema
 from tests.delivery.scenery import judge, once_accepted, start_run, states_of, with_relay
@@ -101,6 +103,43 @@ def test_a_dispatch_that_ends_looks_for_nobody_who_is_due(
     )  # fmt: skip
     assert (result.reason, result.tally.sent) == ("terminated", 1)
     assert set(asked) == {False}
+
+
+def test_a_look_for_who_is_due_that_fails_while_a_dispatch_ends_costs_no_answer(
+    settings, sqlite_engine, keys, now, start_sink, monkeypatch
+):
+    sink = start_sink(Manners(rules=[Rule("accepted", "hold")]))
+    run_id = start_run(sqlite_engine, now, readers=5)
+    stop, begun, minutes = threading.Event(), threading.Event(), itertools.count()
+    end, on_woken = Desk.end, Desk._on_woken
+    is_ending = threading.Event()
+
+    def refuse(_pages):
+        begun.set()
+        assert is_ending.wait(60)
+        raise StoreError("the database is locked")
+
+    def note_end(desk, ending):
+        end(desk, ending)
+        is_ending.set()
+
+    def note_woken(desk, done):
+        on_woken(desk, done)
+        sink.manners.release.set()
+
+    def clock():
+        if begun.is_set():
+            stop.set()
+        return now + timedelta(minutes=next(minutes) if sink.accepted() else 0)
+
+    monkeypatch.setattr(Pages, "wake_due", refuse)
+    monkeypatch.setattr(Desk, "end", note_end)
+    monkeypatch.setattr(Desk, "_on_woken", note_woken)
+    result = dispatching.dispatch(
+        with_relay(settings, sink.url, connections=1, window=0), sqlite_engine, keys, run_id,
+        clock=clock, stop=stop,
+    )  # fmt: skip
+    assert (result.reason, result.tally.sent) == ("terminated", 1)
 
 
 def test_a_dispatcher_that_lost_its_run_still_hears_the_answers_it_is_owed(
