@@ -114,7 +114,7 @@ def test_a_look_for_who_is_due_that_fails_while_a_dispatch_ends_costs_no_answer(
     end, on_woken = Desk.end, Desk._on_woken
     is_ending = threading.Event()
 
-    def refuse(_pages):
+    def refuse(_pages, **_):
         begun.set()
         assert is_ending.wait(60)
         raise StoreError("the database is locked")
