@@ -11,6 +11,8 @@ from datetime import datetime
 from sqlalchemy import insert, select
 
 from newsletter import config
+from newsletter.delivery.endpoints import Deadlines, open_endpoints
+from newsletter.delivery.routes import Route
 from newsletter.store import breakdown, database, ledger, schema, waiting, windows
 from tests.delivery.sink import Rule
 
@@ -21,6 +23,12 @@ def with_relay(settings: config.Settings, url: str, **relay) -> config.Settings:
     """The same settings towards another relay."""
     values = {"url": url, "connections": 4} | relay
     return settings.model_copy(update={"relay": config.Relay(**values)})
+
+
+def open_route(settings, url, **relay):
+    """One relay, as a dispatch that begins sees it."""
+    with open_endpoints(with_relay(settings, url, **relay)) as (endpoint,):
+        return Route(endpoint, Deadlines())
 
 
 def fill(connection, count: int, *, domain: str = "lecteurs.example", start: int = 0) -> list[int]:
